@@ -1,0 +1,96 @@
+"""Settings: frozen, typed, documented by the line under each field; an unknown key is refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from distilrec.errors import SettingsError
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of every settings class."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def with_changes(self, **changes: Any) -> Self:  # noqa: ANN401  (any field's type)
+        """A checked copy with some fields changed."""
+        return parse(type(self), {**self.model_dump(), **changes})
+
+
+def parse(kind: type[S], values: Mapping[str, Any], *, where: str = "settings") -> S:
+    """Check plain values against a settings class; every problem is named with its field in one message."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_explain(kind, dict(problem)) for problem in error.errors()]
+        raise SettingsError(f"{where}: " + "; ".join(lines)) from None
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a mapping from a YAML file."""
+    if not path.is_file():
+        raise SettingsError(f"{path} does not exist; expected a YAML recipe")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path} holds {type(values).__name__}; expected a mapping of stages to settings")
+    return values
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Apply `stage.key=value` lines; a value is read as YAML, so `true`, `0.5` and `[1, 2]` keep their type."""
+    changed: dict[str, Any] = {**values}
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path.strip():
+            raise SettingsError(f"--set {override!r}: expected stage.key=value")
+        _set(changed, path.strip().split("."), _parse_value(override, text))
+    return changed
+
+
+def _parse_value(override: str, text: str) -> Any:  # noqa: ANN401  (whatever the YAML says)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"--set {override!r}: {error}") from None
+
+
+def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:  # noqa: ANN401
+    *parents, last = keys
+    for key in parents:
+        child = values.get(key)
+        if child is not None and not isinstance(child, dict):
+            raise SettingsError(f"--set {'.'.join(keys)}: {key} is {child!r}, not a group of settings")
+        values[key] = dict(child or {})
+        values = values[key]
+    values[last] = value
+
+
+def _explain(kind: type[BaseModel], problem: dict[str, Any]) -> str:
+    field = ".".join(str(part) for part in problem["loc"]) or "(whole)"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown setting {field!r}{_did_you_mean(kind, problem['loc'])}"
+    return f"{field}: {problem['msg']} (got {problem.get('input')!r})"
+
+
+def _did_you_mean(kind: type[BaseModel], location: Sequence[str | int]) -> str:
+    for key in location[:-1]:
+        field = kind.model_fields.get(str(key))
+        annotation = field.annotation if field else None
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        nested = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        if not nested:
+            return ""
+        kind = nested[0]
+    close = difflib.get_close_matches(str(location[-1]), list(kind.model_fields), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(kind.model_fields))}"

@@ -1,0 +1,1 @@
+"""Pretrained encoders: what an item says, looks or sounds like, as vectors."""

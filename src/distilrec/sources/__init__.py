@@ -1,0 +1,1 @@
+"""Real data and pretrained weights: found, fetched, and checked against pinned digests."""

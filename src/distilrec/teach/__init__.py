@@ -1,0 +1,1 @@
+"""Large pretrained teachers, and the taking of their knowledge."""
