@@ -43,12 +43,13 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(values, dict):
-        raise SettingsError(f"{path} holds {type(values).__name__}; expected a mapping of stages to settings")
+        held = "nothing" if values is None else f"a {type(values).__name__}"
+        raise SettingsError(f"{path} holds {held}; expected a mapping of stages to settings")
     return values
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Apply `stage.key=value` lines; a value is read as YAML, so `true`, `0.5` and `[1, 2]` keep their type."""
+    """Apply `stage.key=value` lines; values are read as YAML: `true`, `0.5` and `[1, 2]` keep their type."""
     changed: dict[str, Any] = {**values}
     for override in overrides:
         path, equals, text = override.partition("=")

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distilrec.errors import ArtifactError, StorageError
+from distilrec.errors import ArtifactError, DistilRecError, StorageError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -33,30 +34,55 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _replace(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"no space left on the disk while writing {path}. {_AFTER_FULL_DISK}") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+    except DistilRecError:
+        raise
+    except Exception as error:  # polars, safetensors and numpy each have their own words for a full disk
+        if _means_full_disk(error):
+            raise StorageError(f"no space left on the disk while writing {path}. {_WHAT_TO_DO}") from error
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise StorageError(f"{path} cannot be written: {error.strerror}") from error
         raise
     finally:
         _remove(temporary)
 
 
-_AFTER_FULL_DISK = "What was finished before is kept; free some space and run the same command again."
+_WHAT_TO_DO = "What was finished before is kept; free some space and run the same command again."
+_SAYS_FULL_DISK = re.compile(r"No space left on device|Disk quota exceeded|\d+ requested and \d+ written")
+
+
+def _means_full_disk(error: Exception) -> bool:
+    number = error.errno if isinstance(error, OSError) else None
+    return number in (errno.ENOSPC, errno.EDQUOT) or _SAYS_FULL_DISK.search(str(error)) is not None
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    if not temporary.is_dir():
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # a rename may reach the disk before the content does
+    for file in sorted(temporary.rglob("*")) if temporary.is_dir() else [temporary]:
+        if file.is_file():
+            _sync(file)  # a rename may reach the disk before the content does
     if temporary.is_dir() and path.exists():
-        old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-        path.rename(old)
+        _swap_folder(temporary, path)
+    else:
+        temporary.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _swap_folder(temporary: Path, path: Path) -> None:
+    old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+    path.rename(old)
+    try:
         temporary.rename(path)
-        _remove(old)
-        return
-    temporary.replace(path)
+    except OSError:
+        old.rename(path)
+        raise
+    _remove(old)
 
 
 def _remove(path: Path) -> None:
@@ -103,7 +129,8 @@ def sha256_of_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
     """Hexadecimal SHA-256 of named arrays: names, types, shapes and bytes all count."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")  # unlike ascontiguousarray, keeps a scalar a scalar
+        assert not array.dtype.hasobject, f"{name} holds Python objects, whose bytes are addresses"
         digest.update(f"{name}:{array.dtype.str}:{array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
@@ -118,4 +145,6 @@ def size_bytes(path: Path) -> int:
     """Bytes of a file, or of every file below a folder."""
     if path.is_file():
         return path.stat().st_size
+    if not path.is_dir():
+        raise ArtifactError(f"{path} does not exist, so it has no size")
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 Advance = Callable[..., None]
 _LINE_EVERY_SECONDS = 10.0
@@ -46,30 +53,29 @@ def _bar(description: str, total: int, start: int) -> Iterator[Advance]:
         task = bars.add_task(description, total=total, completed=start, note="")
 
         def advance(steps: int = 1, note: str = "") -> None:
-            bars.update(task, advance=steps, **({"note": note} if note else {}))
+            bars.update(task, advance=steps)
+            if note:
+                bars.update(task, note=note)
 
         yield advance
 
 
 @contextmanager
 def _lines(description: str, total: int, start: int) -> Iterator[Advance]:
-    began = said = time.monotonic()
+    began = last_said = time.monotonic()
     done = start
 
     def say(note: str) -> None:
         elapsed = time.monotonic() - began
         left = elapsed / max(done - start, 1) * max(total - done, 0)
-        print(
-            f"{description}: {done}/{total}, {elapsed:.0f} s, about {left:.0f} s left{', ' + note if note else ''}",
-            file=sys.stderr,
-            flush=True,
-        )
+        line = f"{description}: {done}/{total}, {elapsed:.0f} s, about {left:.0f} s left"
+        print(", ".join([line, note] if note else [line]), file=sys.stderr, flush=True)
 
     def advance(steps: int = 1, note: str = "") -> None:
-        nonlocal done, said
+        nonlocal done, last_said
         done += steps
-        if time.monotonic() - said >= _LINE_EVERY_SECONDS:
-            said = time.monotonic()
+        if time.monotonic() - last_said >= _LINE_EVERY_SECONDS:
+            last_said = time.monotonic()
             say(note)
 
     yield advance

@@ -40,6 +40,7 @@ class Ragged:
         return len(self.offsets) - 1
 
     def __getitem__(self, row: int) -> IntArray:
+        row = range(len(self))[row]  # -1 is the last row, and a row too far is an IndexError
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
     def __iter__(self) -> Iterator[IntArray]:
@@ -79,6 +80,16 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def newest(self, max_length: int) -> Batch:
+        """The same histories, at most the newest `max_length` items of each; without targets."""
+        if self.items.shape[1] <= max_length:
+            return self
+        lengths = np.minimum(self.lengths, max_length)
+        columns = np.arange(max(1, int(lengths.max(initial=0))))
+        at = np.minimum((self.lengths - lengths)[:, None] + columns, self.items.shape[1] - 1)  # [B, L]
+        items = np.where(columns < lengths[:, None], np.take_along_axis(self.items, at, axis=1), 0)
+        return Batch(items, lengths, rows=self.rows)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
