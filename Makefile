@@ -1,0 +1,74 @@
+# Everything happens in .venv, which `make` builds when it is first needed and again when the pins change.
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
+TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check bench bench-train docs constraints clean
+
+help: ## Show these lines
+	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@echo "TORCH_INDEX is where torch alone is fetched from, for a build without CUDA, say."
+
+venv: $(VENV)/.dev ## Build .venv with everything for development
+
+demo: $(VENV)/.train ## Install, then distil a recommender from a real language model on real data
+	$(BIN)/distilrec demo --out runs/demo
+
+test: $(VENV)/.dev ## Run the tests; ARGS="-k bootstrap" chooses
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## What CI runs: lint, format, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(MAKE) --no-print-directory test
+
+bench: $(VENV)/.dev ## Run every benchmark
+	@set -e; for file in benchmarks/*.py; do \
+	  if [ ! -f "$$file" ]; then echo "there are no benchmarks yet"; exit 1; fi; \
+	  echo "== $$file"; $(BIN)/python "$$file"; done
+
+bench-train: $(VENV)/.dev ## Time one epoch of training beside the plain way
+	$(BIN)/python benchmarks/train_speed.py $(ARGS)
+
+docs: $(VENV)/.docs ## Build the pages of the Python interface into site/
+	$(BIN)/python -m pdoc --docformat markdown --output-directory site distilrec
+
+constraints: ## Write constraints.txt anew from the ranges in pyproject.toml
+	rm -rf build/fresh
+	$(PYTHON) -m venv build/fresh
+	build/fresh/bin/python -m pip --quiet install $(TORCH_FROM) "$(TORCH)"
+	build/fresh/bin/python -m pip --quiet install "$(TORCH)" -e '.[dev,docs]'
+	sed -n '/^#/p' constraints.txt > build/constraints.txt
+	build/fresh/bin/python -m pip freeze --all --exclude-editable > build/freeze.txt
+	sed -E -e '/^(pip|wheel|triton|nvidia-.*|cuda-.*)==/d' -e 's/^(torch==[^+]*)\+.*/\1/' \
+	  build/freeze.txt >> build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean: ## Remove what was built; .venv and runs/ stay
+	rm -rf build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# Stamps: each says that a set of packages is installed, and is newer than the pins it was installed from.
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"$(PYTHON) is Python {v[0]}.{v[1]}; distilrec needs 3.11 or newer. Run: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.made constraints.txt
+	$(INSTALL) $(TORCH_FROM) "$(TORCH)"
+	@touch $@
+
+$(VENV)/.train $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: $(VENV)/.torch pyproject.toml constraints.txt
+	$(INSTALL) -c constraints.txt -e '.[$*]'
+	@touch $@
