@@ -1,0 +1,47 @@
+"""What can be chosen about training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from distilrec.config import Settings
+
+
+class TrainSettings(Settings):
+    """How a model is trained, with or without a teacher."""
+
+    epochs: int = Field(60, ge=1)
+    """At most how many times every training position is seen."""
+    patience: int = Field(5, ge=1)
+    """Training ends after this many validations in a row without a better one; the best weights are kept."""
+    batch_size: int = Field(128, ge=1)
+    """Training windows in a batch."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Step size of AdamW."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Decoupled weight decay of AdamW."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """How the step size goes over all epochs: it stays, or it falls to zero along a cosine."""
+    warmup_steps: int = Field(0, ge=0)
+    """Batches over which the step size rises from zero."""
+    clip_norm: float | None = Field(None, gt=0)
+    """Largest length of the gradient; none means no bound."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of each hard label that is spread evenly over the catalogue."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products in the loss; auto takes bfloat16 where the processor has instructions for it."""
+    seed: int = Field(0, ge=0)
+    """Of the first weights, the order of batches and the dropped units."""
+    checkpoint_seconds: float = Field(60.0, ge=0)
+    """How often a resumable checkpoint is written within an epoch; one is always written after each epoch."""
+
+
+class DistilSettings(Settings):
+    """How much a student listens to its teacher."""
+
+    alpha: float = Field(0.7, ge=0, le=1)
+    """Weight of the soft labels; the hard labels get the rest."""
+    temperature: float = Field(1.0, gt=0)
+    """Softens both sides before they are compared; above 1, unlikely items count for more."""

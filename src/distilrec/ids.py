@@ -1,0 +1,42 @@
+"""Outside ids to row numbers and back. Inside the package there are only row numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import polars as pl
+
+from distilrec.types import IntArray
+
+
+class IdIndex:
+    """Finds the row number of an outside id.
+
+    Ids are integers or text, as the log had them; an id that is asked for in the other form (`"50"` for `50`) is
+    found too, since that is how ids arrive from a command line or a URL.
+    """
+
+    def __init__(self, ids: pl.Series) -> None:
+        self.ids = ids
+        self._integers = ids.dtype.is_integer()
+        self._rows = {value: row for row, value in enumerate(ids.to_list())}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, ids: Iterable[object]) -> IntArray:
+        """Row numbers, -1 for an unknown id."""
+        return np.fromiter((self._row(value) for value in ids), dtype=np.int64)
+
+    def _row(self, value: object) -> int:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            return -1
+        return self._rows.get(_as_integer(value) if self._integers else str(value), -1)
+
+
+def _as_integer(value: int | str) -> int | str:
+    text = str(value)
+    return int(text) if text.removeprefix("-").isdecimal() and text.isascii() and str(int(text)) == text else text

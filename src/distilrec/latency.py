@@ -1,0 +1,96 @@
+"""How long a request takes, in a process of its own whose libraries were told to use one thread.
+
+Thread counts of numerical libraries are fixed when they load, so a fair number for one thread needs a fresh process.
+`python -m distilrec.latency` is that process; `milliseconds_per_request` starts it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from distilrec.errors import DistilRecError
+from distilrec.recommender import Id, Recommender
+
+_ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "POLARS_MAX_THREADS",
+        "NUMEXPR_NUM_THREADS",
+    ),
+    "1",
+)
+_WARM_UP = 20
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds from outside ids to ranked outside ids: history in, ten items out, history excluded."""
+
+    p50: float
+    p95: float
+    p99: float
+    requests: int
+
+
+def milliseconds_per_request(
+    artefacts: Mapping[str, Path], histories: Sequence[Sequence[Id]], *, requests: int = 200
+) -> dict[str, Latency]:
+    """Time saved models on one thread, one after the other in one process, so that the figures compare.
+
+    Requests go through the models in turns, so that a slow moment of the machine meets them all.
+    """
+    question = {
+        "artefacts": {name: str(path) for name, path in artefacts.items()},
+        "histories": list(histories),
+    }
+    answer = subprocess.run(
+        [sys.executable, "-m", "distilrec.latency", str(requests)],
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        env={**os.environ, **_ONE_THREAD},
+        check=False,
+    )
+    if answer.returncode != 0:
+        raise DistilRecError(f"the process that measures latency failed: {answer.stderr.strip()[-2000:]}")
+    return {name: Latency(**values) for name, values in json.loads(answer.stdout).items()}
+
+
+def _measure(
+    recommenders: Mapping[str, Recommender], histories: Sequence[Sequence[Id]], requests: int
+) -> dict[str, Latency]:
+    seconds: dict[str, list[float]] = {name: [] for name in recommenders}
+    for request in range(_WARM_UP + requests):
+        history = histories[request % len(histories)]
+        for name, recommender in recommenders.items():
+            began = time.perf_counter()
+            recommender.recommend(history, k=min(10, recommender.n_items))
+            seconds[name].append(time.perf_counter() - began)
+    return {name: _percentiles(values[_WARM_UP:]) for name, values in seconds.items()}
+
+
+def _percentiles(seconds: Sequence[float]) -> Latency:
+    p50, p95, p99 = (float(value) for value in np.percentile(np.array(seconds) * 1000, [50, 95, 99]))
+    return Latency(p50, p95, p99, len(seconds))
+
+
+def _main() -> None:
+    question = json.load(sys.stdin)
+    recommenders = {name: Recommender.from_pretrained(path) for name, path in question["artefacts"].items()}
+    found = _measure(recommenders, question["histories"], int(sys.argv[1]))
+    json.dump({name: vars(latency) for name, latency in found.items()}, sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,49 @@
+"""Parts that more than one model is made of."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CausalBlock(nn.Module):
+    """One pre-norm transformer block: each position sees itself and what came before.
+
+    Source: Vaswani et al. 2017, normalised before each part as in Xiong et al. 2020. There is no padding mask:
+    batches are padded on the right, where no real position looks.
+    """
+
+    def __init__(self, width: int, *, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.attention_norm = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.feedforward_norm = nn.LayerNorm(width)
+        self.feedforward_in = nn.Linear(width, feedforward)
+        self.feedforward_out = nn.Linear(feedforward, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, L, D] -> [B, L, D]"""
+        x = x + F.dropout(self._attend(self.attention_norm(x)), self.dropout, self.training)
+        hidden = F.gelu(self.feedforward_in(self.feedforward_norm(x)))  # [B, L, feedforward]
+        hidden = F.dropout(hidden, self.dropout, self.training)
+        return x + F.dropout(self.feedforward_out(hidden), self.dropout, self.training)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        split = self.query_key_value(x).view(batch, length, 3, self.heads, width // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)  # each [B, heads, L, D / heads]
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, dropout_p=self.dropout if self.training else 0.0, is_causal=True
+        )
+        attended: Tensor = self.attention_out(mixed.transpose(1, 2).reshape(batch, length, width))  # [B, L, D]
+        return attended
+
+
+def init_weights(module: nn.Module, *, std: float = 0.02) -> None:
+    """Normal weights, zero biases, for linear layers and embeddings (BERT's scheme)."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=std)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

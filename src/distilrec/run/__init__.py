@@ -1,0 +1,1 @@
+"""Recipes: all stages joined, each finished one kept, any interrupted one resumed."""
