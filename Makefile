@@ -6,7 +6,7 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
@@ -66,9 +66,9 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.torch: $(VENV)/.made constraints.txt
-	$(INSTALL) $(TORCH_FROM) "$(TORCH)"
+	$(PIP) install $(TORCH_FROM) "$(TORCH)"
 	@touch $@
 
 $(VENV)/.train $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: $(VENV)/.torch pyproject.toml constraints.txt
-	$(INSTALL) -c constraints.txt -e '.[$*]'
+	$(PIP) --quiet install -c constraints.txt -e '.[$*]'
 	@touch $@

@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("export",),
     ("serve",),
     ("recommender",),
+    ("latency",),
     ("run",),
     ("tune", "explain", "privacy", "distributed"),
     ("demo",),
