@@ -37,9 +37,7 @@ def test_what_is_written_is_read_again(folder):
 
 
 @settings(max_examples=20)
-@given(
-    table=arrays.arrays(st.sampled_from([np.float32, np.float16, np.int8]), arrays.array_shapes(min_dims=0))
-)
+@given(table=arrays.arrays(st.sampled_from([np.float32, np.float16, np.int8]), arrays.array_shapes(min_dims=0)))
 def test_any_shape_and_type_comes_back_even_from_a_transposed_view(table, tmp_path_factory):
     """safetensors reads the bytes in memory order, so a transposed view could come back scrambled."""
     folder = tmp_path_factory.mktemp("any") / "model"
@@ -54,9 +52,7 @@ def test_the_folder_holds_four_files_and_the_config_names_the_digest_of_the_othe
     assert sorted(file.name for file in folder.iterdir()) == names
     config = read_json(folder / "config.json")
     assert (config["format"], config["format_version"]) == ("distilrec", 1)
-    assert config["sha256"] == {
-        name: sha256_of_file(folder / name) for name in names if name != "config.json"
-    }
+    assert config["sha256"] == {name: sha256_of_file(folder / name) for name in names if name != "config.json"}
 
 
 def test_the_size_is_what_must_be_shipped_and_not_what_else_lies_there(folder):
@@ -76,9 +72,7 @@ def test_an_altered_file_is_named(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
     (folder / name).write_bytes(content)
-    with pytest.raises(
-        ArtifactError, match=f"{name} was altered or cut short: its SHA-256 is .* Copy or export"
-    ):
+    with pytest.raises(ArtifactError, match=f"{name} was altered or cut short: its SHA-256 is .* Copy or export"):
         read_artifact(folder)
 
 
@@ -127,14 +121,10 @@ def test_a_config_of_another_kind_or_a_newer_format_is_refused(folder, changes, 
         read_artifact(folder)
 
 
-@pytest.mark.parametrize(
-    "name", ["pytorch_model.bin", "model.PT", "model-2.safetensors", "weights.pkl", "a.npz"]
-)
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.PT", "model-2.safetensors", "weights.pkl", "a.npz"])
 def test_other_weights_beside_the_model_are_refused(folder, name):
     (folder / name).write_bytes(b"\x80\x04")
-    with pytest.raises(
-        ArtifactError, match=f"also holds {name}; weights are read from model.safetensors alone"
-    ):
+    with pytest.raises(ArtifactError, match=f"also holds {name}; weights are read from model.safetensors alone"):
         read_artifact(folder)
 
 
@@ -174,9 +164,7 @@ def test_files_of_the_user_are_never_deleted(folder):
 
 def test_a_model_of_another_library_is_never_replaced(tmp_path):
     write_json(tmp_path / "bert" / "config.json", {"model_type": "bert"})
-    with pytest.raises(
-        ArtifactError, match="bert holds files that are no distilrec model; name another folder"
-    ):
+    with pytest.raises(ArtifactError, match="bert holds files that are no distilrec model; name another folder"):
         write_again(tmp_path / "bert")
 
 
@@ -192,8 +180,6 @@ def test_a_full_disk_is_said_in_words_and_the_older_model_stays(folder, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(
-        StorageError, match=f"no space left on the disk while writing {folder}. What was finished"
-    ):
+    with pytest.raises(StorageError, match=f"no space left on the disk while writing {folder}. What was finished"):
         write_again(folder)
     assert read_artifact(folder).config == {"width": 2}

@@ -118,9 +118,7 @@ def test_a_rate_may_be_written_as_a_power_of_ten():
 
 def test_later_overrides_win_and_neighbours_stay():
     values = {"train": {"epochs": 1, "rate": 2}}
-    assert apply_overrides(values, ["train.epochs=3", "train.epochs=4"]) == {
-        "train": {"epochs": 4, "rate": 2}
-    }
+    assert apply_overrides(values, ["train.epochs=3", "train.epochs=4"]) == {"train": {"epochs": 4, "rate": 2}}
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,7 @@ Tree = dict[str, list[Import]]
 
 def read_tree(root: Path) -> Tree:
     """Every module below a package's folder, with what it imports."""
-    files = {
-        ".".join((root.name, *_parts(file.relative_to(root)))): file for file in sorted(root.rglob("*.py"))
-    }
+    files = {".".join((root.name, *_parts(file.relative_to(root)))): file for file in sorted(root.rglob("*.py"))}
     return {name: list(_imports(name, file, files)) for name, file in files.items()}
 
 
@@ -99,9 +97,7 @@ def _imports(name: str, file: Path, known: dict[str, Path]) -> Iterator[Import]:
             yield from (Import(target, late, node.lineno) for target in _resolve(full, known))
 
 
-def _import_statements(
-    nodes: list[ast.stmt], late: bool
-) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+def _import_statements(nodes: list[ast.stmt], late: bool) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node, late
@@ -145,10 +141,7 @@ def _edges(tree: Tree) -> Iterator[tuple[str, Import]]:
 def _unknown(tree: Tree) -> list[str]:
     known = {name for names in LAYERS for name in names}
     strangers = sorted({_top(module) for module in tree if _top(module)} - known)
-    return [
-        f"{name} is not in the table of layers; add it to LAYERS in tests/test_layers.py"
-        for name in strangers
-    ]
+    return [f"{name} is not in the table of layers; add it to LAYERS in tests/test_layers.py" for name in strangers]
 
 
 def _wrong_way(tree: Tree) -> Iterator[str]:
@@ -164,9 +157,7 @@ def _wrong_way(tree: Tree) -> Iterator[str]:
 def _in_circles(tree: Tree) -> Iterator[str]:
     """One circle is enough to say; a late import does not break one, it hides one."""
     try:
-        TopologicalSorter(
-            {m: {i.target for i in imports} & set(tree) for m, imports in tree.items()}
-        ).prepare()
+        TopologicalSorter({m: {i.target for i in imports} & set(tree) for m, imports in tree.items()}).prepare()
     except CycleError as error:
         yield "imports go in a circle: " + " -> ".join(reversed(error.args[1]))
 
