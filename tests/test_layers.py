@@ -298,6 +298,6 @@ def test_ray_is_imported_in_distributed_alone(made_up):
 
 
 def test_a_new_top_level_name_must_be_added_to_the_table(made_up):
-    assert made_up({"helpers/text": ""}) == [
-        "helpers is not in the table of layers; add it to LAYERS in tests/test_layers.py"
+    assert made_up({"utils/text": ""}) == [
+        "utils is not in the table of layers; add it to LAYERS in tests/test_layers.py"
     ]
