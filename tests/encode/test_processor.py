@@ -1,0 +1,23 @@
+import pytest
+
+from distilrec.encode import processor
+from distilrec.encode.processor import fast_bf16_flags
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 amx_bf16\n", ["avx512_bf16", "amx_bf16"]),
+        ("Features\t: fp asimd bf16\n", ["bf16"]),
+        ("flags\t\t: fpu avx2\nbugs\t\t: avx512_bf16\n", []),
+    ],
+)
+def test_the_processors_own_names_are_read(tmp_path, monkeypatch, content, expected):
+    (tmp_path / "cpuinfo").write_text(content)
+    monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "cpuinfo")
+    assert fast_bf16_flags() == expected
+
+
+def test_where_the_system_does_not_tell_there_are_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "absent")
+    assert fast_bf16_flags() == []
