@@ -18,7 +18,7 @@ S = TypeVar("S", bound="Settings")
 class Settings(BaseModel):
     """Base of every settings class."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     def with_changes(self, **changes: Any) -> Self:  # noqa: ANN401  (any field's type)
         """A checked copy with some fields changed."""

@@ -34,9 +34,15 @@ class IdIndex:
             value = value.item()
         if isinstance(value, bool) or not isinstance(value, int | str):
             return -1
-        return self._rows.get(_as_integer(value) if self._integers else str(value), -1)
+        if self._integers and isinstance(value, str):
+            value = _as_integer(value)
+        return self._rows.get(value if self._integers else str(value), -1)
 
 
-def _as_integer(value: int | str) -> int | str:
-    text = str(value)
-    return int(text) if text.removeprefix("-").isdecimal() and text.isascii() and str(int(text)) == text else text
+_LONGEST_INTEGER = 20  # characters of the smallest 64-bit integer; Python refuses to read text of thousands of digits
+
+
+def _as_integer(text: str) -> int | str:
+    if len(text) > _LONGEST_INTEGER or not (text.isascii() and text.removeprefix("-").isdecimal()):
+        return text
+    return int(text) if str(int(text)) == text else text

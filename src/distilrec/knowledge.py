@@ -11,7 +11,7 @@ on at its next shard.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,15 +19,27 @@ from typing import Any, Protocol
 import numpy as np
 
 from distilrec.errors import KnowledgeError
-from distilrec.files import atomic_path, read_json, sha256_of_file, write_json
+from distilrec.files import (
+    atomic_path,
+    read_json,
+    sha256_of_arrays,
+    sha256_of_file,
+    sha256_of_value,
+    write_json,
+)
 from distilrec.types import Batch, FloatArray, IntArray
 
 FORMAT_VERSION = 1
-_ITEM_VECTORS = "item_vectors.npy"
+_MANIFEST, _BEGUN = "manifest.json", "begun.json"
+_ITEM_VECTORS, _POSITIONS, _SHARD = "item_vectors.npy", "positions.npy", "history_vectors-{}.npy"
 
 
 class KnowledgeSource(Protocol):
     """All that the training loop knows of a teacher: two factors, whose product is its logits."""
+
+    def digest(self) -> str:
+        """The same for the same teacher only; a training run that was killed goes on with no other."""
+        ...
 
     def item_vectors(self) -> FloatArray:
         """[N, D_teacher]"""
@@ -55,26 +67,37 @@ class Knowledge:
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder, self.manifest = folder, dict(manifest)
         self._shards = [Shard(**entry) for entry in manifest["shards"]]
-        lengths: IntArray = np.asarray(np.load(folder / "positions.npy", mmap_mode="r"))  # [windows]
+        lengths: IntArray = np.load(folder / _POSITIONS)  # [windows]
         self._starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
         self._maps = [np.load(folder / shard.file, mmap_mode="r") for shard in self._shards]
         self._first_windows = np.array([shard.first_window for shard in self._shards])
         self._items: FloatArray = np.load(folder / _ITEM_VECTORS)
+        _check_shapes(folder, manifest, lengths, [self._items, *self._maps])
 
     @classmethod
     def open(cls, folder: Path) -> Knowledge:
         """Open a finished folder; sizes are checked now, digests by `verify`."""
-        manifest_path = folder / "manifest.json"
+        manifest_path = folder / _MANIFEST
         if not manifest_path.is_file():
-            raise KnowledgeError(f"{folder} holds no manifest.json; it is not a finished knowledge folder")
+            raise KnowledgeError(f"{folder} holds no {_MANIFEST}; it is not a finished knowledge folder")
         manifest = read_json(manifest_path)
         if manifest.get("format_version") != FORMAT_VERSION:
             raise KnowledgeError(
                 f"{manifest_path} has format version {manifest.get('format_version')!r}; "
                 f"this DistilRec reads version {FORMAT_VERSION}. Extract it again or use another version"
             )
-        _check_shapes(folder, manifest)
-        return cls(folder, manifest)
+        try:
+            return cls(folder, manifest)
+        except FileNotFoundError as error:
+            raise KnowledgeError(f"{error.filename} is missing; extract the knowledge again") from None
+        except KnowledgeError:
+            raise
+        except (KeyError, TypeError, ValueError, EOFError) as error:
+            raise KnowledgeError(f"{folder} is damaged ({error}). Extract the knowledge again") from None
+
+    def digest(self) -> str:
+        """Digest of the digests of all that the teacher said."""
+        return sha256_of_value([self.manifest["item_vectors_sha256"], *(shard.sha256 for shard in self._shards)])
 
     @property
     def n_items(self) -> int:
@@ -89,7 +112,8 @@ class Knowledge:
         """The teacher's vectors for the real positions of a batch of training windows, [P, D_teacher]."""
         if batch.rows is None:
             raise KnowledgeError("the batch does not say which training windows it holds; take it from Windows.batch")
-        return np.concatenate([self._window(int(row)) for row in batch.rows])
+        found = [self._window(int(row)) for row in batch.rows]
+        return np.concatenate(found) if found else self._items[:0]
 
     def _window(self, row: int) -> FloatArray:
         if not 0 <= row < len(self._starts) - 1:
@@ -103,8 +127,9 @@ class Knowledge:
         """Refuse knowledge of other training windows or of another catalogue."""
         if self.manifest["windows_digest"] != windows_digest:
             raise KnowledgeError(
-                f"{self.folder} was extracted from other training windows (digest {self.manifest['windows_digest'][:12]}, "
-                f"these are {windows_digest[:12]}): other data, another split or another max_length. Extract it again"
+                f"{self.folder} was extracted from other training windows "
+                f"(digest {self.manifest['windows_digest'][:12]}, these are {windows_digest[:12]}): "
+                "other data, another split or another max_length. Extract it again"
             )
         if self.n_items != n_items:
             raise KnowledgeError(f"{self.folder} ranks {self.n_items} items; this catalogue has {n_items}")
@@ -113,6 +138,7 @@ class Knowledge:
         """Problems found by reading every file and comparing digests; empty when all is well."""
         files = {
             _ITEM_VECTORS: self.manifest["item_vectors_sha256"],
+            _POSITIONS: self.manifest["positions_sha256"],
             **{s.file: s.sha256 for s in self._shards},
         }
         return [
@@ -134,16 +160,22 @@ class KnowledgeWriter:
             about: what identifies the work (teacher, its digest, data digests); other `about`, other knowledge.
             positions: how many positions each training window has, [windows].
         """
-        self.folder, self._about, self._positions = folder, dict(about), positions
+        self.folder, self._about, self._positions = folder, dict(about), np.asarray(positions, dtype=np.int64)
         self._starts = list(range(0, len(positions), windows_per_shard))
         self._windows_per_shard = windows_per_shard
         self._began = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
-        begun = folder / "begun.json"
-        if not begun.exists() or read_json(begun) != self._about:
-            for stale in [*folder.glob("*.npy"), *folder.glob("*.json")]:
-                stale.unlink()
-            write_json(begun, self._about)
+        work = {
+            "about": sha256_of_value(self._about),
+            "positions": sha256_of_arrays({"positions": self._positions}),
+            "windows_per_shard": windows_per_shard,
+        }
+        if not (folder / _BEGUN).exists() or read_json(folder / _BEGUN) != work:
+            for stale in [_MANIFEST, _BEGUN, _ITEM_VECTORS, _POSITIONS]:  # the manifest first: it says "finished"
+                (folder / stale).unlink(missing_ok=True)
+            for shard in folder.glob(_SHARD.format("*")):
+                shard.unlink()
+            write_json(folder / _BEGUN, work)
 
     def missing(self) -> Iterator[tuple[int, IntArray]]:
         """Shard numbers still to be written, each with its window rows."""
@@ -155,19 +187,19 @@ class KnowledgeWriter:
         """Write one shard; NaN and a wrong number of rows are refused."""
         start = self._starts[number]
         expected = int(self._positions[start : start + self._windows_per_shard].sum())
-        if len(history_vectors) != expected:
-            raise KnowledgeError(f"shard {number} has {len(history_vectors)} positions; expected {expected}")
+        if history_vectors.ndim != 2 or len(history_vectors) != expected:
+            raise KnowledgeError(f"shard {number} has shape {history_vectors.shape}; expected ({expected}, width)")
         _save(self._shard_path(number), history_vectors, f"shard {number}")
 
     def finish(self, item_vectors: FloatArray) -> Knowledge:
         """Write the item table and the manifest, and open the result."""
         _save(self.folder / _ITEM_VECTORS, item_vectors, "the item table")
-        _save(self.folder / "positions.npy", self._positions, "the positions")
+        _save(self.folder / _POSITIONS, self._positions, "the positions")
         shards = [self._describe(number) for number in range(len(self._starts))]
         manifest = {
+            **self._about,
             "format": "distilrec-knowledge",
             "format_version": FORMAT_VERSION,
-            **self._about,
             "kinds": ["soft_labels"],
             "n_items": len(item_vectors),
             "width": item_vectors.shape[1],
@@ -175,11 +207,12 @@ class KnowledgeWriter:
             "windows": len(self._positions),
             "positions": int(self._positions.sum()),
             "item_vectors_sha256": sha256_of_file(self.folder / _ITEM_VECTORS),
+            "positions_sha256": sha256_of_file(self.folder / _POSITIONS),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "seconds": round(time.monotonic() - self._began, 1),
             "shards": [vars(shard) for shard in shards],
         }
-        write_json(self.folder / "manifest.json", manifest)
+        write_json(self.folder / _MANIFEST, manifest)
         return Knowledge.open(self.folder)
 
     def _describe(self, number: int) -> Shard:
@@ -188,7 +221,7 @@ class KnowledgeWriter:
         return Shard(path.name, start, len(lengths), int(lengths.sum()), sha256_of_file(path))
 
     def _shard_path(self, number: int) -> Path:
-        return self.folder / f"history_vectors-{number:05d}.npy"
+        return self.folder / _SHARD.format(f"{number:05d}")
 
 
 def _save(path: Path, array: np.ndarray[Any, Any], what: str) -> None:
@@ -198,14 +231,15 @@ def _save(path: Path, array: np.ndarray[Any, Any], what: str) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def _check_shapes(folder: Path, manifest: Mapping[str, Any]) -> None:
-    width, itemsize = manifest["width"], np.dtype(manifest["dtype"]).itemsize
-    expected = {_ITEM_VECTORS: manifest["n_items"], **{s["file"]: s["positions"] for s in manifest["shards"]}}
-    for name, rows in expected.items():
-        path = folder / name
-        if not path.is_file():
-            raise KnowledgeError(f"{path} is missing; extract the knowledge again")
-        if path.stat().st_size < rows * width * itemsize:
+def _check_shapes(
+    folder: Path, manifest: Mapping[str, Any], lengths: IntArray, tables: Sequence[np.ndarray[Any, Any]]
+) -> None:
+    """Refuse files whose shapes are not those in the manifest; `tables` are the item table and the shards."""
+    rows = {_ITEM_VECTORS: manifest["n_items"], **{s["file"]: s["positions"] for s in manifest["shards"]}}
+    found = {_POSITIONS: lengths.shape, **{name: table.shape for name, table in zip(rows, tables, strict=True)}}
+    expected = {_POSITIONS: (manifest["windows"],), **{name: (n, manifest["width"]) for name, n in rows.items()}}
+    for name, shape in expected.items():
+        if found[name] != shape:
             raise KnowledgeError(
-                f"{path} is shorter than its manifest says; it was cut off. Extract the knowledge again"
+                f"{folder / name} has shape {found[name]}; its manifest says {shape}. Extract the knowledge again"
             )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distilrec.errors import DistilRecError
+from distilrec.errors import DistilRecError, SettingsError
 from distilrec.recommender import Id, Recommender
 
 _ONE_THREAD = dict.fromkeys(
@@ -50,6 +50,8 @@ def milliseconds_per_request(
 
     Requests go through the models in turns, so that a slow moment of the machine meets them all.
     """
+    if not histories or requests < 1:
+        raise SettingsError(f"{len(histories)} histories, {requests} requests: expected at least one of each")
     question = {
         "artefacts": {name: str(path) for name, path in artefacts.items()},
         "histories": list(histories),

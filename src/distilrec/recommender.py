@@ -42,9 +42,7 @@ class Recommender:
                 training, for those without a history), then whatever is worth showing, such as `title`.
             about: facts kept in the artefact: data, metrics, settings.
         """
-        missing = [column for column in ("item_id", POPULARITY_COLUMN) if column not in items.columns]
-        if missing:
-            raise DataError(f"the catalogue lacks {', '.join(missing)}; it has {', '.join(items.columns)}")
+        _check_catalogue(items)
         if items.height != model.n_items:
             raise ArtifactError(f"the model ranks {model.n_items} items, but the catalogue has {items.height}")
         self.model, self.items, self.about = model, items, dict(about or {})
@@ -87,24 +85,14 @@ class Recommender:
         users, histories = _users_and_histories(history)
         if not 1 <= k <= self.n_items:
             raise SettingsError(f"k is {k}; expected 1 to {self.n_items}, the size of the catalogue")
-        rows = [self._known_rows(items) for items in histories]
+        rows = [self._index.rows(items) for items in histories]
+        _report_unknown(histories, rows)
+        rows = [found[found >= 0] for found in rows]
         frames = []
         for start in range(0, len(rows), _RECOMMEND_BATCH):
             part = slice(start, start + _RECOMMEND_BATCH)
             frames.append(self._best(users[part], rows[part], k, exclude_history))
         return pl.concat(frames)
-
-    def _known_rows(self, ids: Sequence[Id]) -> IntArray:
-        rows = self._index.rows(ids)
-        unknown = [repr(value) for value, row in zip(ids, rows, strict=True) if row < 0]
-        if unknown:
-            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-            warnings.warn(
-                f"not in the catalogue, so left out of the history: {', '.join(unknown[:5])}{more}",
-                UnknownItemsWarning,
-                stacklevel=3,
-            )
-        return rows[rows >= 0]
 
     def _best(self, users: list[Id], rows: list[IntArray], k: int, exclude_history: bool) -> pl.DataFrame:
         scores = self.scores(Batch.of(rows, max_length=self.max_length))  # [B, N]
@@ -154,24 +142,60 @@ class Recommender:
 
 def top_items(scores: FloatArray, k: int) -> IntArray:
     """Row numbers of the k highest scores, best first; of equal scores the lower row number, [B, k]."""
-    if k >= scores.shape[1]:
-        return np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    shortlist = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)  # [B, k]
-    order = np.argsort(-np.take_along_axis(scores, shortlist, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(shortlist, order, axis=1).astype(np.int64)
+    if np.isnan(scores).any():
+        raise ArtifactError("the model gave NaN as a score; its weights are damaged or far too large")
+    least = np.partition(scores, -k, axis=1)[:, -k, None]  # only its value: which of equals it is can vary
+    users, items = np.nonzero(scores >= least)  # at least k a user, by rising row number
+    order = np.lexsort((-scores[users, items], users))
+    begins = np.searchsorted(users, np.arange(len(scores)))
+    best: IntArray = items[order][begins[:, None] + np.arange(k)]
+    return best
 
 
 def _users_and_histories(history: Histories) -> tuple[list[Id], list[Sequence[Id]]]:
     if isinstance(history, str | bytes):
         raise DataError(f"history is text ({history!r}); expected a list of item ids, such as [50, 181]")
     if isinstance(history, Mapping):
+        kinds = {type(user) for user in history}
+        if len(kinds) > 1:
+            raise DataError(f"user ids mix {' and '.join(sorted(kind.__name__ for kind in kinds))}; use one of them")
+        if not history:
+            raise DataError("history is an empty mapping; expected at least one user")
         return list(history.keys()), [_checked(items) for items in history.values()]
-    if any(isinstance(entry, Sequence) and not isinstance(entry, str) for entry in history):
+    if _is_list(history) and any(_is_list(entry) for entry in history):
         return list(range(len(history))), [_checked(entry) for entry in history]
     return [0], [_checked(history)]
 
 
-def _checked(items: object) -> Sequence[Id]:
-    if isinstance(items, str | bytes) or not isinstance(items, Sequence | np.ndarray | pl.Series):
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence | np.ndarray | pl.Series) and not isinstance(value, str | bytes)
+
+
+def _checked(items: Any) -> Sequence[Id]:  # noqa: ANN401  (whatever the caller gave)
+    if not _is_list(items):
         raise DataError(f"a history is {items!r}; expected a list of item ids")
     return list(items)
+
+
+def _report_unknown(histories: Sequence[Sequence[Id]], rows: Sequence[IntArray]) -> None:
+    ids = (value for history in histories for value in history)
+    found = (row for history_rows in rows for row in history_rows)
+    unknown = list(dict.fromkeys(repr(value) for value, row in zip(ids, found, strict=True) if row < 0))
+    if unknown:
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        warnings.warn(
+            f"not in the catalogue, so left out of the history: {', '.join(unknown[:5])}{more}",
+            UnknownItemsWarning,
+            stacklevel=3,  # the line that asked for recommendations
+        )
+
+
+def _check_catalogue(items: pl.DataFrame) -> None:
+    missing = [column for column in ("item_id", POPULARITY_COLUMN) if column not in items.columns]
+    if missing:
+        raise DataError(f"the catalogue lacks {', '.join(missing)}; it has {', '.join(items.columns)}")
+    if items["item_id"].is_duplicated().any() or items["item_id"].has_nulls():
+        raise DataError("the catalogue names an item twice, or has an item without id; expected one row an item")
+    counts = items[POPULARITY_COLUMN]
+    if not counts.dtype.is_numeric() or counts.has_nulls() or not (counts >= 0).all():
+        raise DataError(f"the catalogue's {POPULARITY_COLUMN} must hold a number from 0 for every item")

@@ -14,14 +14,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from distilrec.config import Settings
 from distilrec.data.batches import Windows, plan_batches
 from distilrec.distil import checkpoint
 from distilrec.distil.checkpoint import Place
 from distilrec.distil.losses import CatalogueLoss, SoftLabels, distillation_loss
 from distilrec.distil.settings import DistilSettings, TrainSettings
-from distilrec.errors import MissingExtraError, TrainingError
-from distilrec.files import sha256_of_value
-from distilrec.knowledge import KnowledgeSource
+from distilrec.errors import MissingExtraError, SettingsError, TrainingError
+from distilrec.files import sha256_of_arrays, sha256_of_value
+from distilrec.knowledge import Knowledge, KnowledgeSource
 from distilrec.progress import Advance, progress
 from distilrec.seeding import derive_seed, generator
 from distilrec.types import Batch
@@ -60,11 +61,15 @@ def train(
         validate: a score of the model as it is, higher is better; called after every epoch.
         knowledge: a teacher's, on disk or live; without it this is plain training.
         checkpoint_path: where to keep a resumable checkpoint. A run that was killed goes on from it to the same
-            result as one that was not.
+            result as one that was not. It is for the same data, settings, teacher and first weights (so seed those);
+            others start afresh and replace it. It does not know what `validate` asks.
 
     Raises:
         TrainingError: the loss became NaN or infinite, or a checkpoint is damaged.
+        KnowledgeError: the knowledge on disk is of other training windows.
     """
+    if distil is not None and knowledge is None:
+        raise SettingsError("distil settings were given, but no knowledge of a teacher; give both or neither")
     run = _Run(model, windows, settings, knowledge, distil or DistilSettings())
     place, best = run.resume(checkpoint_path)
     batches = math.ceil(len(windows) / settings.batch_size)
@@ -73,8 +78,10 @@ def train(
         while place.epoch < settings.epochs and place.without_better < settings.patience:
             began = time.monotonic()
             run.epoch(place, best, checkpoint_path, advance)
+            seconds = time.monotonic() - began
+            run.plain_model.eval()
             loss, score = place.total_loss / place.seen_positions, validate(run.plain_model)
-            best = _note_score(place, best, run.plain_model, loss, score, time.monotonic() - began)
+            best = _note_score(place, best, run.plain_model, loss, score, seconds)
             run.save(checkpoint_path, place, best)
             advance(
                 0,
@@ -112,6 +119,9 @@ class _Run:
         except ImportError:
             raise MissingExtraError("accelerate", "train") from None
         self.windows, self.settings, self.knowledge, self.distil = windows, settings, knowledge, distil
+        self.windows_digest = windows.digest()
+        if isinstance(knowledge, Knowledge):  # its rows are found by window number; the loss compares catalogues
+            knowledge.check_belongs(windows_digest=self.windows_digest, n_items=knowledge.n_items)
         self.accelerator = Accelerator()
         self.plain_model = model
         fused = self.accelerator.device.type in ("cpu", "cuda")
@@ -123,14 +133,11 @@ class _Run:
         self.teacher_items = self._tensor(knowledge.item_vectors()) if knowledge else None
 
     def identity(self) -> str:
-        """Digest of all that decides where training ends up."""
-        teacher = None
-        if self.knowledge is not None and self.teacher_items is not None:
-            teacher = [self.distil.model_dump(), float(self.teacher_items.double().sum())]
-        shapes = {name: list(value.shape) for name, value in self.plain_model.state_dict().items()}
+        """Digest of all that decides where training ends up, but for `validate`."""
+        teacher = [self.distil.model_dump(), self.knowledge.digest()] if self.knowledge is not None else None
         settings = self.settings.model_dump(exclude={"checkpoint_seconds"})
-        processes = self.accelerator.num_processes
-        return sha256_of_value([settings, teacher, self.windows.digest(), shapes, str(self.precision), processes])
+        how = [str(self.precision), self.accelerator.device.type, self.accelerator.num_processes]
+        return sha256_of_value([settings, teacher, self.windows_digest, _describe(self.plain_model), *how])
 
     def resume(self, path: Path | None) -> tuple[Place, dict[str, Tensor]]:
         identity = self.identity()
@@ -224,6 +231,15 @@ def _note_score(
         place.without_better += 1
     place.epoch, place.step, place.total_loss, place.seen_positions = place.epoch + 1, 0, 0.0, 0
     return _copy(model) if better else best
+
+
+def _describe(model: nn.Module) -> list[object]:
+    """A model's class, its settings where it has some, and a digest of its weights and fixed tables."""
+    settings = getattr(model, "settings", None)
+    told = settings.model_dump(mode="json") if isinstance(settings, Settings) else None
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    weights = {name: value.detach().cpu().float().numpy() for name, value in tensors.items()}
+    return [type(model).__qualname__, told, sha256_of_arrays(weights)]
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

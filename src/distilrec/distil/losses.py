@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from distilrec.errors import SettingsError
 
 _CHUNK_LOGITS = 1 << 20
-_SMALLEST_PROBABILITY = 1e-38
+_SMALLEST_PROBABILITY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class _FusedCatalogueLoss(torch.autograd.Function):
         return total, hard, soft
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         gradient_history, gradient_items = ctx.saved_tensors
         return (gradient_history * outer[0], gradient_items * outer[0], *[None] * 7)
@@ -150,7 +152,7 @@ def _chunk_loss(
     probabilities = torch.softmax(logits, dim=1, out=buffer[1])  # [c, N]
     chosen = targets[:, None]
     target_logit = logits.gather(1, chosen)[:, 0].float()  # [c]
-    log_sum = target_logit - _log(probabilities.gather(1, chosen)[:, 0])  # [c]
+    log_sum = _log_sum(logits, probabilities, chosen)  # [c]
     label_logit = (1 - smoothing) * target_logit
     if smoothing:
         label_logit = label_logit + smoothing * (history.float() @ items.float().mean(dim=0))
@@ -161,7 +163,7 @@ def _chunk_loss(
         by_logits = probabilities.sub_(shares, alpha=alpha)
     elif shares is not None:
         softened = torch.softmax(logits.div_(temperature), dim=1)  # [c, N]
-        log_sum_soft = target_logit / temperature - _log(softened.gather(1, chosen)[:, 0])
+        log_sum_soft = _log_sum(logits, softened, chosen)
         soft = (log_sum_soft - _expected_logit(shares, history, items) / temperature).sum()
         by_logits = probabilities.mul_(hard_weight).add_(softened.sub_(shares), alpha=alpha * temperature)
     if smoothing:
@@ -170,8 +172,14 @@ def _chunk_loss(
     return hard, soft, by_logits.scatter_add_(1, chosen, spike)
 
 
-def _log(probability: Tensor) -> Tensor:
-    return probability.float().clamp_min(_SMALLEST_PROBABILITY).log()
+def _log_sum(logits: Tensor, probabilities: Tensor, chosen: Tensor) -> Tensor:
+    """log(sum(exp(logits))), [c]: read off one item's probability, or worked out where that is too small to tell."""
+    probability = probabilities.gather(1, chosen)[:, 0].float()
+    log_sum = logits.gather(1, chosen)[:, 0].float() - probability.log()
+    too_small = probability < _SMALLEST_PROBABILITY
+    if too_small.any():
+        log_sum[too_small] = torch.logsumexp(logits[too_small].float(), dim=1)
+    return log_sum
 
 
 def _expected_logit(shares: Tensor, history: Tensor, items: Tensor) -> Tensor:
@@ -197,12 +205,17 @@ def _check(
         raise SettingsError(f"targets have shape {tuple(targets.shape)}; expected ({len(history)},), one a position")
     if not 0 <= alpha <= 1:
         raise SettingsError(f"alpha is {alpha}; expected 0 (hard labels only) to 1 (soft labels only)")
-    if temperature <= 0:
+    if not temperature > 0:  # NaN is refused too
         raise SettingsError(f"temperature is {temperature}; expected a number above 0")
     if not 0 <= smoothing < 1:
         raise SettingsError(f"label_smoothing is {smoothing}; expected 0 up to, not including, 1")
     if alpha > 0 and soft is None:
         raise SettingsError(f"alpha is {alpha}, but no teacher's soft labels were given; give them or set alpha to 0")
+    if soft is not None and soft.history_vectors.shape[1:] != soft.item_vectors.shape[1:]:
+        raise SettingsError(
+            f"the teacher's history vectors have shape {tuple(soft.history_vectors.shape)} and its item vectors "
+            f"{tuple(soft.item_vectors.shape)}; expected the same width"
+        )
     if soft is not None and len(soft.history_vectors) != len(history):
         raise SettingsError(f"soft labels cover {len(soft.history_vectors)} positions; expected {len(history)}")
     if soft is not None and len(soft.item_vectors) != len(items):

@@ -45,3 +45,5 @@ class DistilSettings(Settings):
     """Weight of the soft labels; the hard labels get the rest."""
     temperature: float = Field(1.0, gt=0)
     """Softens both sides before they are compared; above 1, unlikely items count for more."""
+    start_from_teacher: bool = True
+    """Whether the student's item table starts as the teacher's, reduced to the student's width."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +34,9 @@ class ContentTable(nn.Module):
         super().__init__()
         if content.ndim != 2 or not len(content):
             raise SettingsError(f"content vectors have shape {content.shape}; expected [N, F]")
-        self.register_buffer("content", torch.from_numpy(content.copy()), persistent=False)  # [N, F]
+        if not np.isfinite(content).all():
+            raise SettingsError("content vectors hold NaN or infinity; encode the catalogue again")
+        self.register_buffer("content", torch.from_numpy(np.array(content, np.float32)), persistent=False)  # [N, F]
         self.project = nn.Linear(content.shape[1], width, bias=False)
         nn.init.normal_(self.project.weight, std=_STD)
         self.free = IdTable(len(content), width) if free else None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distilrec.config import Settings
-from distilrec.errors import ArtifactError, SettingsError
+from distilrec.errors import ArtifactError, DataError, SettingsError
 from distilrec.models.blocks import CausalBlock, init_weights
 from distilrec.models.tables import IdTable
 from distilrec.types import Batch, FloatArray
@@ -83,9 +83,8 @@ class Transformer(nn.Module):
 
     def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
         """What the user wants next, after each position of each history, [B, L, D]."""
+        _check_batch(batch, len(item_vectors), self.max_length)
         items = torch.from_numpy(batch.items).to(item_vectors.device)
-        if items.shape[1] > self.max_length:
-            raise SettingsError(f"histories have {items.shape[1]} positions; expected at most {self.max_length}")
         x = F.embedding(items, item_vectors)  # [B, L, D]
         x = x + self.positions.weight[: items.shape[1]]
         x = F.dropout(x, self.settings.embedding_dropout, self.training)
@@ -119,7 +118,7 @@ class Transformer(nn.Module):
         """What a folded model needs to be rebuilt: the finished item table and the body, as float32 arrays."""
         tensors = {name: value for name, value in self.state_dict().items() if not name.startswith("table.")}
         tensors["table.weight"] = self.item_vectors().detach()
-        return {name: value.cpu().float().contiguous().numpy() for name, value in tensors.items()}
+        return {name: np.array(value.cpu().float().numpy(), order="C") for name, value in tensors.items()}
 
     def fold(self) -> Transformer:
         """The same model with its item table finished, so that no content or projection is needed to rank."""
@@ -142,3 +141,12 @@ class Transformer(nn.Module):
             raise ArtifactError(f"the weights hold NaN or infinity in {', '.join(infinite)}")
         model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
         return model.eval()
+
+
+def _check_batch(batch: Batch, n_items: int, max_length: int) -> None:
+    if batch.items.shape[1] > max_length:
+        raise SettingsError(f"histories have {batch.items.shape[1]} positions; expected at most {max_length}")
+    lowest, highest = int(batch.items.min(initial=0)), int(batch.items.max(initial=0))
+    if lowest < 0 or highest >= n_items:
+        wrong = lowest if lowest < 0 else highest
+        raise DataError(f"item {wrong} is outside the catalogue of {n_items} items (rows 0 to {n_items - 1})")

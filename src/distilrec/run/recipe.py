@@ -30,7 +30,7 @@ class DataSettings(Settings):
     """The catalogue, when it is not recognised by itself."""
     users: Path | None = None
     """The table of users, likewise."""
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     """The file's own name of a canonical column, as in {user_id: who}."""
     separator: str | None = None
     """What separates columns, when it is not recognised."""
@@ -81,6 +81,13 @@ class StudentStage(Settings):
     """Its shape."""
     train: TrainSettings = TrainSettings()
     """How it is trained."""
+
+
+class StudentAndTeacher(StudentStage):
+    """A student's stage with how much it listens: what `distilrec distil` is told."""
+
+    distil: DistilSettings = DistilSettings()
+    """How much the student listens."""
 
 
 class EvaluateStage(Settings):

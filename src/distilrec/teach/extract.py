@@ -29,6 +29,10 @@ class LiveTeacher:
         """The teacher's item table, [N, D_teacher]."""
         return self._items
 
+    def digest(self) -> str:
+        """Digest of the weights."""
+        return sha256_of_arrays(self._model.state())
+
     @torch.inference_mode()
     def history_vectors(self, batch: Batch) -> FloatArray:
         """The teacher's vectors for the real positions of a batch, [P, D_teacher]."""
@@ -58,7 +62,7 @@ def extract(
     teacher = LiveTeacher(model)
     identity = {
         "teacher": {"kind": model.kind, "parameters": model.n_parameters, **(about or {})},
-        "teacher_digest": sha256_of_arrays(model.state()),
+        "teacher_digest": teacher.digest(),
         "windows_digest": windows_digest,
         "max_length": model.max_length,
     }

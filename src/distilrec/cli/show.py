@@ -1,0 +1,85 @@
+"""What commands print: tables for a terminal, plain and narrow enough for a log file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from distilrec.evaluate.compare import metric_title
+from distilrec.evaluate.evaluation import Evaluation
+from distilrec.recommender import Recommender
+
+if TYPE_CHECKING:  # it loads torch
+    from distilrec.run.pipeline import Run
+
+_WIDE = 160
+_NARROW = 130
+
+
+def show_run(run: Run) -> None:
+    """The table of a run, its verdicts, its protocol, and where the artefact lies."""
+    head, body = run.results.cells()
+    _print_table(head, body)
+    for line in (*run.results.verdicts, *run.results.notes):
+        typer.echo(f"\n{line}")
+    typer.echo(f"\nThe distilled student is in {run.artefact} (its card: {run.artefact / 'README.md'}).")
+
+
+def show_sample(run: Run, *, k: int = 5) -> None:
+    """What the distilled student recommends to one test user, beside the end of that user's history."""
+    sample = run.sample(k)
+    typer.echo(f"\nUser {sample.user_id}: the end of the history, and what is recommended next")
+    width = max(len(title) for title in sample.history)
+    for past, future in zip(sample.history, sample.recommended, strict=True):
+        typer.echo(f"  {past:<{width}}  ->  {future}")
+    typer.echo(f"  (chosen next in fact: {sample.chosen})")
+
+
+def show_next_commands(run: Run) -> None:
+    """What to type next."""
+    history = ",".join(str(value) for value in run.example_history()[-3:])
+    typer.echo(
+        f'\nNext:\n  distilrec recommend {run.folder} --history "{history}" -k 5\n'
+        f"  distilrec compare {run.folder}/evaluation/distilled {run.folder}/evaluation/ease\n"
+        "  distilrec check PATH-TO-YOUR-LOG\n"
+        f"  distilrec run {run.folder}/recipe.yaml --out runs/mine --set distil.alpha=0.5"
+    )
+
+
+def show_recommendations(recommender: Recommender, found: pl.DataFrame) -> None:
+    """A ranked list with titles where the catalogue has them."""
+    named = "title" in recommender.items.columns
+    wanted = ["item_id", "title"] if named else ["item_id"]
+    joined = found.join(recommender.items.select(wanted), on="item_id", how="left", maintain_order="left")
+    columns = ["rank", "item_id", *(["title"] if named else []), "score"]
+    rows = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in joined.select(columns).rows()]
+    _print_table(columns, rows)
+
+
+def show_evaluation(found: Evaluation) -> None:
+    """Every metric with its interval."""
+    rows = [
+        [metric_title(name), f"{i.mean:.5f}", f"{i.low:.5f} to {i.high:.5f}"] for name, i in found.summary().items()
+    ]
+    _print_table(["metric", "mean", "95 % interval"], rows)
+    history = "left out" if found.protocol["exclude_history"] else "not left out"
+    typer.echo(
+        f"{len(found.per_user):,} users, full ranking of {found.protocol['n_items']:,} items, "
+        f"items of the history {history}, ties {found.protocol['ties']}"
+    )
+
+
+def _print_table(head: list[str], body: list[list[str]]) -> None:
+    """A table as wide as it needs to be in a file; on a narrow terminal intervals go below their means."""
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=_WIDE)
+    table = Table(*head)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in body:
+        table.add_row(*([cell.replace(" [", "\n[") for cell in row] if console.width < _NARROW else row))
+    console.print(table)

@@ -1,0 +1,78 @@
+"""Whether one model is better than another, in a sentence with its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from distilrec.evaluate.bootstrap import RESAMPLES, PairedResult, paired_bootstrap
+from distilrec.evaluate.evaluation import Evaluation, check_same_cases
+
+_TITLES = {"ndcg": "NDCG", "recall": "Recall", "hit_rate": "Hit rate", "mrr": "MRR", "precision": "Precision"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Model a beside model b on the same cases."""
+
+    metric: str
+    names: tuple[str, str]
+    means: tuple[float, float]
+    level: float
+    result: PairedResult
+
+    @property
+    def differs(self) -> bool:
+        """Whether a difference is shown: the p-value and the interval must both say so."""
+        interval_has_zero = self.result.low <= 0 <= self.result.high
+        return self.result.p_value < 1 - self.level and not interval_has_zero
+
+    def sentence(self) -> str:
+        """What was found, for a reader who sees nothing else."""
+        a, b = self.names
+        title, evidence = metric_title(self.metric), f"(paired bootstrap over {self.result.n:,} users)"
+        if self.result.identical:
+            return f"no difference: {a} and {b} have the same {title} for each of {self.result.n:,} users"
+        if not self.differs:
+            return (
+                f"no difference shown between {a} and {b}: {title} {self.means[0]:.4f} and {self.means[1]:.4f}, "
+                f"{self._interval(1)}, {self._p_value()} {evidence}"
+            )
+        sign = 1 if self.result.difference > 0 else -1
+        return (
+            f"{a} is {'better' if sign > 0 else 'worse'} than {b} by {abs(self.result.difference):.4f} {title}"
+            f"{self._relative()}, {self._interval(sign)}, {self._p_value()} {evidence}"
+        )
+
+    def _relative(self) -> str:
+        b = self.means[1]
+        return f" ({100 * self.result.difference / b:+.1f} %)" if b else ""
+
+    def _interval(self, sign: int) -> str:
+        low, high = sorted((sign * self.result.low, sign * self.result.high))
+        return f"{100 * self.level:g} % interval {low:.4f} to {high:.4f}"
+
+    def _p_value(self) -> str:
+        p = self.result.p_value
+        return f"p = {p:.4f}" if p < 0.01 else f"p = {p:.2f}"
+
+
+def compare(
+    a: Evaluation,
+    b: Evaluation,
+    *,
+    metric: str = "ndcg@10",
+    names: tuple[str, str] = ("a", "b"),
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two evaluations user by user; a positive difference means that a is better."""
+    check_same_cases(a, b, names=names)
+    result = paired_bootstrap(a.values(metric), b.values(metric), level=level, resamples=resamples, seed=seed)
+    return Comparison(metric, names, (a.mean(metric), b.mean(metric)), level, result)
+
+
+def metric_title(metric: str) -> str:
+    """A metric's name as people write it: `ndcg@10` becomes `NDCG@10`."""
+    name, at, k = metric.partition("@")
+    return f"{_TITLES.get(name, name)}{at}{k}"

@@ -1,0 +1,276 @@
+"""All stages of a recipe, one after the other, in one run folder."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+import yaml
+
+from distilrec import __version__
+from distilrec.card import write_card
+from distilrec.evaluate.evaluation import Evaluation, average
+from distilrec.files import read_json, write_json, write_text
+from distilrec.ids import IdIndex
+from distilrec.knowledge import Knowledge, KnowledgeSource
+from distilrec.latency import Latency, milliseconds_per_request
+from distilrec.recommender import Id, Recommender
+from distilrec.run import stages
+from distilrec.run.folder import RunFolder, Say, digest_of_stage
+from distilrec.run.recipe import Recipe
+from distilrec.run.results import Results, gather_results
+from distilrec.types import IntArray
+
+_EXAMPLE_HISTORY = 8
+ALONE, DISTILLED, TEACHER = "student_alone", "distilled", "teacher"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: Path
+    recipe: Recipe
+    results: Results
+    prepared: stages.Prepared
+
+    @property
+    def artefact(self) -> Path:
+        """Where the distilled student lies."""
+        return self.folder / "artefact"
+
+    def example_history(self) -> list[Id]:
+        """The test history, with outside ids, of the first user who has a few events."""
+        test = self.prepared.split.test
+        return _outside(self.prepared, test.histories[self._example()])
+
+    def sample(self, k: int) -> Sample:
+        """The example user's last k items beside the k best recommendations."""
+        test, items = self.prepared.split.test, self.prepared.interactions.items
+        case = self._example()
+        found = Recommender.from_pretrained(self.artefact).recommend(self.example_history(), k=k)
+        index = IdIndex(items["item_id"])
+        return Sample(
+            user_id=self.prepared.interactions.users["user_id"][int(test.users[case])],
+            history=_titles(items, test.histories[case][-k:]),
+            recommended=_titles(items, index.rows(found["item_id"])),
+            chosen=", ".join(_titles(items, test.relevant[case])),
+        )
+
+    def _example(self) -> int:
+        lengths = self.prepared.split.test.histories.lengths
+        return int(np.argmax(lengths >= min(_EXAMPLE_HISTORY, int(lengths.max()))))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One user's past and what is recommended, as titles; ids where the catalogue has no titles."""
+
+    user_id: Id
+    history: list[str]
+    recommended: list[str]
+    chosen: str
+
+
+def run(recipe: Recipe, out: Path, *, say: Say = print, quiet: bool = False) -> Run:
+    """Do every stage that is not done yet.
+
+    Interrupted or killed, the same call goes on where it stopped, in the middle of training too, to the same result.
+
+    Raises:
+        ArtifactError: `out` holds a run on another data set, or another process works in it.
+    """
+    folder = RunFolder(out, say=say)
+    with folder.locked():
+        return _Pipeline(recipe, folder, say, quiet).run()
+
+
+class _Pipeline:
+    """The stages of one run; each method does one and returns what the next ones need."""
+
+    def __init__(self, recipe: Recipe, folder: RunFolder, say: Say, quiet: bool) -> None:
+        self.recipe, self.folder, self.say, self.quiet = recipe, folder, say, quiet
+
+    def run(self) -> Run:
+        self._prepare()
+        self.validate = stages.validator(self.prepared, self.recipe.evaluate)
+        models = {name: [folder] for name, folder in self._baselines().items()}
+        models[TEACHER] = [self._teacher()]
+        knowledge, key = self._knowledge()
+        models[ALONE] = [self._student(ALONE, seed) for seed in self.recipe.seeds]
+        models[DISTILLED] = [self._student(DISTILLED, seed, knowledge, key) for seed in self.recipe.seeds]
+        for name, folders in models.items():
+            self._judge(name, folders)
+        return self._finish(models)
+
+    def _prepare(self) -> None:
+        interactions, lines = stages.read_log(self.recipe.data)
+        source = interactions.digest()
+        self.folder.claim(data_digest=source)
+        write_text(self.folder.path / "recipe.yaml", recipe_text(self.recipe))
+        settings = self.recipe.data.model_dump(mode="json", include={"filter", "split"})
+
+        def work(folder: Path) -> None:
+            for line in [*lines, *stages.prepare(interactions, self.recipe.data, folder)]:
+                self.say(f"  {line}")
+
+        done = self.folder.stage("data", {"source": source, **settings}, work)
+        self.prepared = stages.load_prepared(done)
+        self.data_key = digest_of_stage(done)
+
+    def _baselines(self) -> dict[str, Path]:
+        def work(folder: Path) -> None:
+            for name, model in stages.fit_baselines(self.recipe.baselines, self.prepared).items():
+                Recommender(model, self.prepared.catalogue()).save_pretrained(folder / name / "artefact")
+
+        settings = self.recipe.baselines.model_dump(mode="json")
+        done = self.folder.stage("baselines", {"data": self.data_key, **settings}, work)
+        return {name: done / name for name, chosen in settings.items() if chosen is not None}
+
+    def _vectors(self) -> Path:
+        settings = self.recipe.encode
+        return self.folder.stage(
+            "vectors",
+            {"catalogue": self.prepared.interactions.catalogue_digest(), **settings.model_dump(mode="json")},
+            lambda folder: stages.encode(self.prepared, settings, folder, quiet=self.quiet),
+        )
+
+    def _teacher(self) -> Path:
+        vectors, settings = self._vectors(), self.recipe.teacher
+        inputs = {
+            "data": self.data_key,
+            "vectors": digest_of_stage(vectors),
+            "validation": self._validation(),
+            **settings.model_dump(mode="json", exclude={"knowledge"}),
+        }
+
+        def work(folder: Path) -> None:
+            loaded = stages.load_vectors(vectors)
+            stages.train_teacher(settings, self.prepared, loaded, folder, validate=self.validate, quiet=self.quiet)
+
+        self.teacher = self.folder.stage(TEACHER, inputs, work)
+        return self.teacher
+
+    def _knowledge(self) -> tuple[KnowledgeSource, str]:
+        teacher, key = Recommender.from_pretrained(self.teacher / "artefact"), digest_of_stage(self.teacher)
+        if self.recipe.teacher.knowledge == "live":
+            return stages.live_knowledge(teacher), key
+
+        def work(folder: Path) -> None:
+            stages.take_knowledge(teacher, self.prepared, folder, quiet=self.quiet)
+
+        return Knowledge.open(self.folder.stage("knowledge", {"teacher": key, "data": self.data_key}, work)), key
+
+    def _student(
+        self, name: str, seed: int, knowledge: KnowledgeSource | None = None, knowledge_key: str | None = None
+    ) -> Path:
+        settings, distil = self.recipe.student, self.recipe.distil if knowledge else None
+        training = settings.train.with_changes(seed=seed)
+        inputs = {
+            "data": self.data_key,
+            "knowledge": knowledge_key,
+            "live": self.recipe.teacher.knowledge == "live" if knowledge else None,
+            "model": settings.model.model_dump(mode="json"),
+            "train": training.model_dump(mode="json"),
+            "distil": distil.model_dump(mode="json") if distil else None,
+            "validation": self._validation(),
+        }
+
+        def work(folder: Path) -> None:
+            stages.train_student(
+                settings.model,
+                training,
+                self.prepared,
+                folder,
+                validate=self.validate,
+                knowledge=knowledge,
+                distil=distil,
+                quiet=self.quiet,
+            )
+
+        return self.folder.stage(f"{name}/seed-{seed}", inputs, work)
+
+    def _validation(self) -> list[Any]:
+        return [self.recipe.evaluate.metric, self.recipe.evaluate.exclude_history]
+
+    def _judge(self, name: str, models: list[Path]) -> None:
+        """Evaluate one model, or the seeds of one, on test; per-user values are the mean over seeds."""
+        settings = self.recipe.evaluate.model_dump(mode="json", include={"cutoffs", "exclude_history"})
+        artefacts = [read_json(model / "artefact" / "config.json")["sha256"] for model in models]
+
+        def work(folder: Path) -> None:
+            found: list[Evaluation] = []
+            for model in models:
+                recommender = Recommender.from_pretrained(model / "artefact")
+                found.append(stages.judge(recommender, self.prepared, self.recipe.evaluate))
+            average(found).save(folder)
+            write_json(folder / "seeds.json", {"means": [{m: f.mean(m) for m in f.metrics} for f in found]})
+
+        self.folder.stage(f"evaluation/{name}", {"data": self.data_key, "models": artefacts, **settings}, work)
+
+    def _latencies(self, artefacts: dict[str, list[Path]]) -> dict[str, Latency]:
+        """Time every model once; a second call of the same run does not measure again."""
+        firsts = {name: paths[0] for name, paths in artefacts.items()}
+        digests = {name: read_json(path / "config.json")["sha256"] for name, path in firsts.items()}
+        requests = self.recipe.evaluate.latency_requests
+
+        def work(folder: Path) -> None:
+            found = milliseconds_per_request(firsts, self._some_histories(), requests=requests)
+            write_json(folder / "latency.json", {name: vars(latency) for name, latency in found.items()})
+
+        done = self.folder.stage("latency", {"models": digests, "requests": requests}, work)
+        return {name: Latency(**values) for name, values in read_json(done / "latency.json").items()}
+
+    def _some_histories(self) -> list[list[Id]]:
+        """Histories of test users, spread evenly, with outside ids."""
+        histories = self.prepared.split.test.histories
+        chosen = np.linspace(0, len(histories) - 1, num=min(100, len(histories)), dtype=np.int64)
+        return [_outside(self.prepared, histories[int(row)]) for row in chosen]
+
+    def _finish(self, models: dict[str, list[Path]]) -> Run:
+        artefacts = {name: [path / "artefact" for path in paths] for name, paths in models.items()}
+        evaluations = {name: self.folder.path / "evaluation" / name for name in models}
+        encoder = read_json(self.folder.path / "vectors" / "encoder.json")
+        results = gather_results(self.recipe, evaluations, artefacts, self._latencies(artefacts), encoder=encoder)
+        write_json(self.folder.path / "results.json", results.as_json())
+        write_text(self.folder.path / "results.md", results.markdown())
+        self._ship(artefacts[DISTILLED][0], results)
+        return Run(self.folder.path, self.recipe, results, self.prepared)
+
+    def _ship(self, artefact: Path, results: Results) -> None:
+        """Write the distilled student with a full card to `artefact`, the folder that people take away."""
+        recommender = Recommender.from_pretrained(artefact)
+        data = self.prepared.interactions
+        counts = f"{data.n_users:,} users, {data.n_items:,} items, {data.events.height:,} events"
+        card = write_card(
+            recommender.config(),
+            title=self.recipe.name,
+            example=", ".join(repr(value) for value in self._some_histories()[0][-3:]),
+            sections={
+                "Results": results.markdown(),
+                "Data": f"{counts} from `{self.recipe.data.path.name}`.",
+                "Settings": f"```yaml\n{recipe_text(self.recipe)}```",
+                "Made with": f"DistilRec {__version__}, Python {platform.python_version()}, torch {torch.__version__}.",
+            },
+        )
+        recommender.save_pretrained(self.folder.path / "artefact", card=card)
+
+
+def _outside(prepared: stages.Prepared, rows: IntArray) -> list[Id]:
+    return prepared.interactions.items["item_id"].gather(rows).to_list()
+
+
+def _titles(items: pl.DataFrame, rows: IntArray) -> list[str]:
+    column = items["title"] if "title" in items.columns else items["item_id"]
+    names = column.gather(rows).cast(pl.String).to_list()
+    return [name or "(no title)" for name in names]
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """A recipe as YAML."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)

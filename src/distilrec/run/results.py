@@ -1,0 +1,148 @@
+"""What a run found, as one object that the table, the model card and the JSON file are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from distilrec.artifact import artifact_size_bytes
+from distilrec.evaluate.bootstrap import Interval
+from distilrec.evaluate.compare import compare, metric_title
+from distilrec.evaluate.evaluation import Evaluation
+from distilrec.files import read_json
+from distilrec.latency import Latency
+from distilrec.run.recipe import Recipe
+
+TITLES = {
+    "popularity": "popularity",
+    "item_knn": "item-kNN",
+    "ease": "EASE",
+    "student_alone": "student alone",
+    "teacher": "teacher",
+    "distilled": "distilled student",
+}
+_TRAINED = ("teacher", "student_alone", "distilled")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of the table."""
+
+    name: str
+    metrics: dict[str, Interval]
+    parameters: int
+    bytes_on_disk: int
+    latency: Latency
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run found."""
+
+    rows: list[Row]
+    metric: str
+    verdicts: list[str]
+    """Whether the distilled student differs from the student alone, and from the teacher."""
+    notes: list[str]
+    protocol: dict[str, Any]
+    epochs: dict[str, list[int]]
+    """For each trained model the epoch, from 1, whose weights were kept; one a seed."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Heading and rows of the table, as text."""
+        shown = [name for name in (self.metric, "recall@10", "mrr") if name in self.rows[0].metrics]
+        head = [
+            "model",
+            *(f"{metric_title(name)} [95 %]" for name in shown),
+            "parameters",
+            "bytes on disk",
+            "ms/request",
+        ]
+        body = [
+            [
+                TITLES.get(row.name, row.name),
+                *(_interval(row.metrics[name]) for name in shown),
+                f"{row.parameters:,}",
+                f"{row.bytes_on_disk:,}",
+                f"{row.latency.p50:.2f}",
+            ]
+            for row in self.rows
+        ]
+        return head, body
+
+    def markdown(self) -> str:
+        """The table and the verdict for a card or a page."""
+        head, body = self.cells()
+        lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+        table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+        return "\n\n".join([table, *self.verdicts, *self.notes]) + "\n"
+
+
+def gather_results(
+    recipe: Recipe,
+    evaluations: Mapping[str, Path],
+    artefacts: Mapping[str, list[Path]],
+    latencies: Mapping[str, Latency],
+    *,
+    encoder: Mapping[str, Any],
+) -> Results:
+    """Read what the stages left.
+
+    Args:
+        evaluations: name of a model -> folder of its evaluation.
+        artefacts: name of a model -> artefact folders, one a seed; sizes are the first one's.
+        encoder: facts about the teacher's encoder, whose parameters and bytes count as the teacher's.
+    """
+    found = {name: Evaluation.load(folder) for name, folder in evaluations.items()}
+    rows = [_row(name, found[name], artefacts[name][0], latencies[name], encoder) for name in TITLES if name in found]
+    alone, distilled = found["student_alone"], found["distilled"]
+    against = compare(
+        distilled, alone, metric=recipe.evaluate.metric, names=("the distilled student", "the student alone")
+    )
+    versus = compare(
+        distilled, found["teacher"], metric=recipe.evaluate.metric, names=("the distilled student", "the teacher")
+    )
+    trained = {name: [_kept_epoch(path.parent) for path in artefacts[name]] for name in _TRAINED}
+    sentences = [f"{_capital(comparison.sentence())}." for comparison in (against, versus)]
+    return Results(rows, recipe.evaluate.metric, sentences, _notes(recipe, alone, encoder), alone.protocol, trained)
+
+
+def _row(name: str, found: Evaluation, artefact: Path, latency: Latency, encoder: Mapping[str, Any]) -> Row:
+    parameters = int(read_json(artefact / "config.json")["n_parameters"])
+    size = artifact_size_bytes(artefact)
+    if name == "teacher":
+        parameters, size = parameters + int(encoder["parameters"]), size + int(encoder["bytes"])
+    return Row(name, found.summary(), parameters, size, latency)
+
+
+def _notes(recipe: Recipe, found: Evaluation, encoder: Mapping[str, Any]) -> list[str]:
+    protocol = found.protocol
+    history = "left out" if protocol["exclude_history"] else "not left out"
+    seeds = f"mean of {len(recipe.seeds)} seeds for the students" if len(recipe.seeds) > 1 else "one seed"
+    return [
+        f"Protocol: {recipe.data.split.kind} split, test cases of {len(found.per_user):,} users, full ranking of "
+        f"{protocol['n_items']:,} items, items of the history {history}, ties {protocol['ties']}; {seeds}; intervals "
+        "by bootstrap over users.",
+        f"The teacher's parameters and bytes include its language model ({encoder['model']}, "
+        f"{encoder['parameters']:,} parameters). Milliseconds: median of "
+        f"{recipe.evaluate.latency_requests} requests on one thread, from outside ids to ten ranked ids; a saved model "
+        "needs no language model at request time, the teacher's neither.",
+    ]
+
+
+def _kept_epoch(folder: Path) -> int:
+    return int(read_json(folder / "training.json")["best_epoch"]) + 1
+
+
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"

@@ -1,0 +1,267 @@
+"""The stages of a run as plain functions: settings and inputs in, a folder filled.
+
+Each can be called by itself; `run.pipeline` joins them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from distilrec.config import parse
+from distilrec.data.batches import Windows
+from distilrec.data.filter import filter_interactions
+from distilrec.data.interactions import Interactions
+from distilrec.data.read import read
+from distilrec.data.split import Split, SplitSettings, split
+from distilrec.distil.initialise import start_from_teacher
+from distilrec.distil.loop import TrainReport, Validate, train
+from distilrec.distil.settings import DistilSettings, TrainSettings
+from distilrec.encode.items import encode_items
+from distilrec.encode.settings import EncodeSettings
+from distilrec.encode.whiten import project
+from distilrec.errors import ArtifactError, SettingsError
+from distilrec.evaluate.evaluation import Evaluation, evaluate
+from distilrec.files import read_json, write_json
+from distilrec.knowledge import Knowledge, KnowledgeSource
+from distilrec.models.kinds import Model
+from distilrec.models.tables import IdTable
+from distilrec.models.transformer import Transformer, TransformerSettings
+from distilrec.recommender import POPULARITY_COLUMN, Recommender
+from distilrec.run.recipe import BaselineSettings, DataSettings, EvaluateStage, TeacherStage
+from distilrec.seeding import derive_seed
+from distilrec.teach.extract import LiveTeacher, extract
+from distilrec.teach.text_and_ids import build_teacher
+from distilrec.types import FloatArray
+
+_SPLIT, _CHECKPOINT, _TRAINING = "split.json", "checkpoint.safetensors", "training.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A log that is read, filtered and split."""
+
+    interactions: Interactions
+    split: Split
+
+    def catalogue(self) -> pl.DataFrame:
+        """The items with how often each was chosen in training: what a `Recommender` needs."""
+        counts = np.bincount(self.split.train.values, minlength=self.interactions.n_items)
+        items = self.interactions.items
+        others = [name for name in items.columns if name not in ("item_id", POPULARITY_COLUMN)]
+        return items.select("item_id", pl.Series(POPULARITY_COLUMN, counts), *others)
+
+    def digest(self) -> str:
+        """Identifies the events, the catalogue and the split."""
+        return self.split.digest()
+
+
+def read_log(settings: DataSettings) -> tuple[Interactions, list[str]]:
+    """Read and clean a log; return it and what was read, for people."""
+    options = settings.model_dump(exclude={"path", "filter", "split"})
+    interactions, report = read(settings.path, **{**options, "columns": options["columns"] or None})
+    return interactions, report.lines()
+
+
+def prepare(interactions: Interactions, settings: DataSettings, folder: Path) -> list[str]:
+    """Filter and split a log; write it to `folder`; return what was done, for people."""
+    kept, dropped = filter_interactions(interactions, settings.filter)
+    parts = split(kept, settings.split)
+    kept.save(folder)
+    write_json(folder / _SPLIT, settings.split.model_dump(mode="json"))
+    return [*dropped, *parts.notes]
+
+
+def load_prepared(folder: Path) -> Prepared:
+    """Read back what `prepare` wrote. The split is worked out again: it depends on nothing but its settings."""
+    interactions = Interactions.load(folder)
+    settings = parse(SplitSettings, read_json(folder / _SPLIT), where=str(folder / _SPLIT))
+    return Prepared(interactions, split(interactions, settings))
+
+
+def encode(prepared: Prepared, settings: EncodeSettings, folder: Path, *, quiet: bool = False) -> None:
+    """Write the vectors of every item's text, `vectors.npy` `[N, F]`, and facts about the encoder."""
+    vectors, about = encode_items(prepared.interactions.items, settings, quiet=quiet)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "vectors.npy", vectors, allow_pickle=False)
+    write_json(folder / "encoder.json", about)
+
+
+def load_vectors(folder: Path) -> FloatArray:
+    """Read back what `encode` wrote."""
+    path = folder / "vectors.npy"
+    if not path.is_file():
+        raise ArtifactError(f"{path} does not exist; expected a folder that `distilrec encode` wrote")
+    vectors: FloatArray = np.load(path, allow_pickle=False)
+    return vectors
+
+
+def fit_baselines(settings: BaselineSettings, prepared: Prepared) -> dict[str, Model]:
+    """The baselines that are asked for, fitted on the training sequences."""
+    from distilrec.models.ease import EASE
+    from distilrec.models.item_knn import ItemKNN
+    from distilrec.models.popularity import Popularity
+
+    train, n_items = prepared.split.train, prepared.interactions.n_items
+    models: dict[str, Model] = {}
+    if settings.popularity is not None:
+        models[Popularity.kind] = Popularity.fit(train, n_items=n_items, settings=settings.popularity)
+    if settings.item_knn is not None:
+        models[ItemKNN.kind] = ItemKNN.fit(train, n_items=n_items, settings=settings.item_knn)
+    if settings.ease is not None:
+        models[EASE.kind] = EASE.fit(train, n_items=n_items, settings=settings.ease)
+    return models
+
+
+def train_teacher(
+    settings: TeacherStage,
+    prepared: Prepared,
+    vectors: FloatArray,
+    folder: Path,
+    *,
+    validate: Validate,
+    quiet: bool = False,
+) -> TrainReport:
+    """Train the text-and-ids teacher over the encoder's vectors; write its folded artefact to `folder`."""
+    content = project(vectors, width=settings.content_width, kind=settings.content_projection)
+    torch.manual_seed(derive_seed(settings.train.seed, "weights"))
+    model = build_teacher(settings.model, content)
+    windows = Windows.cut(prepared.split.train, max_length=settings.model.max_length)
+    return _train_and_save(
+        model, windows, prepared, folder, settings.train, validate=validate, name="Teacher", quiet=quiet
+    )
+
+
+def take_knowledge(teacher: Recommender, prepared: Prepared, folder: Path, *, quiet: bool = False) -> Knowledge:
+    """Write what a teacher says about every training position."""
+    model = _transformer(teacher)
+    windows = Windows.cut(prepared.split.train, max_length=model.max_length)
+    return extract(
+        model,
+        folder,
+        make_batch=windows.batch,
+        positions=windows.positions,
+        windows_digest=windows.digest(),
+        about={"catalogue_digest": prepared.interactions.catalogue_digest()},
+        quiet=quiet,
+    )
+
+
+def live_knowledge(teacher: Recommender) -> LiveTeacher:
+    """A teacher that is asked while the student trains."""
+    return LiveTeacher(_transformer(teacher))
+
+
+def open_knowledge(folder: Path | None, teacher: Path | None) -> KnowledgeSource | None:
+    """Knowledge from disk, or from a teacher's artefact on the fly, or none."""
+    if folder is not None and teacher is not None:
+        raise SettingsError("both a knowledge folder and a teacher were given; choose one")
+    if teacher is not None:
+        return live_knowledge(Recommender.from_pretrained(teacher))
+    return Knowledge.open(folder) if folder is not None else None
+
+
+def train_student(
+    model_settings: TransformerSettings,
+    train_settings: TrainSettings,
+    prepared: Prepared,
+    folder: Path,
+    *,
+    validate: Validate,
+    knowledge: KnowledgeSource | None = None,
+    distil: DistilSettings | None = None,
+    quiet: bool = False,
+) -> TrainReport:
+    """Train a student, alone or with a teacher's knowledge; write its artefact to `folder`.
+
+    Alone and distilled start from the same weights, but for the item table when `distil.start_from_teacher` is set.
+    """
+    n_items = prepared.interactions.n_items
+    windows = Windows.cut(prepared.split.train, max_length=model_settings.max_length)
+    if isinstance(knowledge, Knowledge):
+        knowledge.check_belongs(windows_digest=windows.digest(), n_items=n_items)
+    torch.manual_seed(derive_seed(train_settings.seed, "weights"))
+    table = IdTable(n_items, model_settings.width)
+    model = Transformer(model_settings, n_items, table=table)
+    if knowledge is not None and distil is not None and distil.start_from_teacher:
+        start_from_teacher(table.weight, knowledge.item_vectors())
+    return _train_and_save(
+        model,
+        windows,
+        prepared,
+        folder,
+        train_settings,
+        validate=validate,
+        knowledge=knowledge,
+        distil=distil,
+        name="Student alone" if knowledge is None else "Distilled student",
+        quiet=quiet,
+    )
+
+
+def validator(prepared: Prepared, settings: EvaluateStage) -> Validate:
+    """The score that training goes by: a metric on the validation cases, never on test."""
+    cases, cutoff = prepared.split.validation, [k for k in settings.cutoffs if settings.metric.endswith(f"@{k}")]
+
+    def validate(model: Any) -> float:  # noqa: ANN401  (a Scorer; the loop hands it over as a torch module)
+        found = evaluate(
+            model, cases, cutoffs=cutoff or settings.cutoffs, exclude_history=settings.exclude_history, quiet=True
+        )
+        return found.mean(settings.metric)
+
+    return validate
+
+
+def judge(recommender: Recommender, prepared: Prepared, settings: EvaluateStage, *, on: str = "test") -> Evaluation:
+    """Evaluate on the test cases, or on the validation cases."""
+    cases = {"test": prepared.split.test, "validation": prepared.split.validation}
+    if on not in cases:
+        raise SettingsError(f"cases {on!r} are unknown; choose test or validation")
+    return evaluate(
+        recommender, cases[on], cutoffs=settings.cutoffs, exclude_history=settings.exclude_history, split=on, quiet=True
+    )
+
+
+def _train_and_save(
+    model: Transformer,
+    windows: Windows,
+    prepared: Prepared,
+    folder: Path,
+    settings: TrainSettings,
+    *,
+    validate: Validate,
+    name: str,
+    quiet: bool,
+    knowledge: KnowledgeSource | None = None,
+    distil: DistilSettings | None = None,
+) -> TrainReport:
+    folder.mkdir(parents=True, exist_ok=True)
+    report = train(
+        model,
+        windows,
+        validate=validate,
+        settings=settings,
+        knowledge=knowledge,
+        distil=distil,
+        checkpoint_path=folder / _CHECKPOINT,
+        name=name,
+        quiet=quiet,
+    )
+    about = {"train": settings.model_dump(mode="json"), "distil": distil.model_dump() if distil else None}
+    Recommender(model.fold(), prepared.catalogue(), about=about).save_pretrained(folder / "artefact")
+    write_json(folder / _TRAINING, vars(report))
+    (folder / _CHECKPOINT).unlink()
+    return report
+
+
+def _transformer(recommender: Recommender) -> Transformer:
+    if not isinstance(recommender.model, Transformer):
+        raise ArtifactError(
+            f"the teacher is a {recommender.model.kind}, which has no history and item vectors; expected a transformer"
+        )
+    return recommender.model
