@@ -1,0 +1,192 @@
+"""The transformer looks only backwards, never at padding, and is the same model folded, saved or batched."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from distilrec.errors import ArtifactError, DataError, SettingsError
+from distilrec.models.tables import ContentTable
+from distilrec.models.transformer import Transformer, TransformerSettings
+from distilrec.types import Batch
+
+N_ITEMS, SHAPE = 12, TransformerSettings(width=8, blocks=2, heads=2, max_length=5, feedforward_ratio=2)
+
+
+def make(settings=SHAPE, **options):
+    """A model whose weights are far from zero, so that every part of it shows in the scores."""
+    torch.manual_seed(0)
+    model = Transformer(settings, N_ITEMS, **options)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return model.eval()
+
+
+@pytest.fixture
+def model():
+    return make()
+
+
+def vectors(model, *histories):
+    with torch.no_grad():
+        return model.history_vectors(Batch.of(histories), model.item_vectors()).numpy()
+
+
+def test_a_later_item_changes_nothing_before_it(model):
+    before, after = vectors(model, [1, 2, 3, 4])[0], vectors(model, [1, 2, 9, 4])[0]
+    np.testing.assert_array_equal(before[:2], after[:2])
+    assert np.abs(before[2:] - after[2:]).max() > 0.1
+
+
+def test_an_earlier_item_and_its_place_count(model):
+    first, other, swapped = vectors(model, [1, 2, 3], [7, 2, 3], [2, 1, 3])[:, -1]
+    assert np.abs(first - other).max() > 1e-3
+    assert np.abs(first - swapped).max() > 1e-3
+
+
+def test_a_short_history_beside_a_long_one_scores_as_it_does_alone(model):
+    histories = [[1], [2, 3, 4, 5, 6], [7, 8]]
+    together = model.scores(Batch.of(histories))
+    alone = np.concatenate([model.scores(Batch.of([history])) for history in histories])
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_what_stands_in_the_padding_does_not_matter(model):
+    batch = Batch.of([[1, 2], [3, 4, 5]])
+    dirty = Batch(np.where(batch.mask, batch.items, 11), batch.lengths)
+    np.testing.assert_array_equal(model.scores(batch), model.scores(dirty))
+
+
+def test_a_long_history_scores_as_its_newest_items_do(model):
+    whole, cut = [9, 9, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(model.scores(Batch.of([whole])), model.scores(Batch.of([cut])))
+    assert np.abs(model.scores(Batch.of([whole])) - model.scores(Batch.of([whole[:5]]))).max() > 0.1
+
+
+def test_scores_are_the_product_of_the_last_vector_and_the_item_table(model):
+    wanted = vectors(model, [1, 2, 3])[0, 2] @ model.item_vectors().detach().numpy().T
+    scores = model.scores(Batch.of([[1, 2, 3]]))
+    assert (scores.shape, scores.dtype) == ((1, N_ITEMS), np.float32)
+    np.testing.assert_allclose(scores[0], wanted, rtol=1e-5)
+
+
+def test_no_histories_and_an_empty_history_score_without_complaint(model):
+    assert model.scores(Batch.of([])).shape == (0, N_ITEMS)
+    np.testing.assert_array_equal(model.scores(Batch.of([[]])), model.scores(Batch.of([[0]])))
+
+
+def test_forward_gives_one_vector_a_real_position(model):
+    batch = Batch.of([[1, 2], [3]])
+    histories, items = model(batch)
+    assert (histories.shape, items.shape) == ((3, 8), (N_ITEMS, 8))
+    np.testing.assert_allclose(histories[2].detach(), vectors(model, [3])[0, 0], rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_is_for_training_and_scores_leaves_the_mode_as_it_was(model):
+    batch = Batch.of([[1, 2, 3]])
+    model.train()
+    assert not torch.equal(model(batch)[0], model(batch)[0])
+    np.testing.assert_array_equal(model.scores(batch), model.scores(batch))
+    assert model.training
+    model.eval()
+    model.scores(batch)
+    assert not model.training
+    assert torch.equal(model(batch)[0], model(batch)[0])
+
+
+def test_the_mode_is_put_back_even_when_scoring_fails(model):
+    model.train()
+    with pytest.raises(DataError):
+        model.scores(Batch.of([[N_ITEMS]]))
+    assert model.training
+
+
+@pytest.mark.parametrize("field", ["dropout", "embedding_dropout"])
+def test_each_dropout_alone_changes_training(field):
+    still = {"dropout": 0.0, "embedding_dropout": 0.0}
+    batch = Batch.of([[1, 2, 3]])
+    model = make(SHAPE.with_changes(**still)).train()
+    assert torch.equal(model(batch)[0], model(batch)[0])
+    model = make(SHAPE.with_changes(**{**still, field: 0.5})).train()
+    assert not torch.equal(model(batch)[0], model(batch)[0])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("width", 16), ("blocks", 3), ("feedforward_ratio", 1), ("max_length", 9)]
+)
+def test_each_size_changes_how_much_is_learnt(model, field, value):
+    assert Transformer(SHAPE.with_changes(**{field: value}), N_ITEMS).n_parameters != model.n_parameters
+
+
+def test_heads_change_the_scores_but_not_the_size(model):
+    other = Transformer.from_state(SHAPE.with_changes(heads=4), model.state())
+    batch = Batch.of([[1, 2, 3]])
+    assert other.n_parameters == model.n_parameters
+    assert np.abs(other.scores(batch) - model.scores(batch)).max() > 1e-3
+
+
+def test_the_parameters_can_be_counted_by_hand():
+    """Items 12x4, places 3x4, attention 4x12+12 and 4x4+4, feed-forward 4x4+4 twice, three norms of 8."""
+    model = Transformer(TransformerSettings(width=4, max_length=3), N_ITEMS)
+    assert model.n_parameters == 48 + 12 + (60 + 20) + (20 + 20) + 3 * 8
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_folding_a_content_table_changes_no_score(free):
+    content = np.random.default_rng(0).normal(size=(N_ITEMS, 20)).astype(np.float32)
+    model = make(table=ContentTable(content, SHAPE.width, free=free))
+    folded, batch = model.fold(), Batch.of([[1, 2, 3], [4]])
+    np.testing.assert_allclose(folded.scores(batch), model.scores(batch), rtol=1e-4, atol=1e-4)
+    assert folded.n_parameters == make().n_parameters
+    assert not folded.training
+
+
+def test_state_brings_the_same_model_back(model):
+    again, batch = Transformer.from_state(SHAPE, model.state()), Batch.of([[1, 2, 3]])
+    np.testing.assert_array_equal(again.scores(batch), model.scores(batch))
+    assert all(array.dtype == np.float32 for array in model.state().values())
+
+
+def test_state_is_a_copy_that_further_training_leaves_alone(model):
+    state = model.state()
+    before = state["table.weight"].copy()
+    with torch.no_grad():
+        model.table.weight.zero_()
+    np.testing.assert_array_equal(state["table.weight"], before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("table.weight"), "the weights lack table.weight, the item table"),
+        (lambda state: state.pop("norm.bias"), r"norm.bias: expected \(8,\), got None"),
+        (lambda state: state.update({"extra": np.zeros(1)}), r"extra: expected None, got \(1,\)"),
+        (lambda state: state.update({"norm.bias": np.zeros(3)}), r"norm.bias: expected \(8,\), got \(3,\)"),
+        (
+            lambda state: state.update({"norm.bias": np.full(8, np.nan)}),
+            "the weights hold NaN or infinity in norm.bias",
+        ),
+        (lambda state: state.update({"table.weight": np.zeros(8)}), "the weights do not fit the settings"),
+    ],
+)
+def test_state_that_is_not_its_own_is_refused(model, change, message):
+    state = model.state()
+    change(state)
+    with pytest.raises(ArtifactError, match=message):
+        Transformer.from_state(SHAPE, state)
+
+
+def test_a_width_that_the_heads_cannot_share_is_refused():
+    with pytest.raises(SettingsError, match="width 10 does not divide by heads 3"):
+        Transformer(TransformerSettings(width=10, heads=3), N_ITEMS)
+
+
+def test_a_window_longer_than_the_model_reads_is_refused(model):
+    with pytest.raises(SettingsError, match="histories have 6 positions; expected at most 5"):
+        model(Batch.of([[1, 2, 3, 4, 5, 6]]))
+
+
+@pytest.mark.parametrize("item", [-1, N_ITEMS])
+def test_an_item_of_another_catalogue_is_refused(model, item):
+    with pytest.raises(DataError, match=rf"item {item} is outside the catalogue of 12 items \(rows 0 to 11\)"):
+        model.scores(Batch.of([[1, item]]))
