@@ -12,6 +12,7 @@ from distilrec.seeding import generator
 
 Values = NDArray[np.float64]
 RESAMPLES = 2000
+_BLOCK_NUMBERS = 1 << 21  # 16 MiB of float64
 
 
 @dataclass(frozen=True)
@@ -81,17 +82,20 @@ def paired_bootstrap(
 def resampled_means(table: Values, *, resamples: int = RESAMPLES, seed: int = 0) -> Values:
     """Means over users drawn with replacement, [resamples, columns], from `table` [users, columns].
 
-    Each draw is turned into how often every user was drawn, so one draw serves all columns and memory stays that of
-    one draw.
+    Each draw is turned into how often every user was drawn, so that one draw serves all columns. Some draws are
+    multiplied at once: thousands of tiny products would wait for the threads of BLAS on a busy machine.
     """
     _check(table, resamples)
     draw = generator(seed, "bootstrap")
     n_users = len(table)
-    means = np.empty((resamples, table.shape[1]))
-    for row in range(resamples):
-        times_drawn = np.bincount(draw.integers(0, n_users, n_users, dtype=np.int32), minlength=n_users)
-        means[row] = times_drawn @ table
-    return means / n_users
+    at_once = max(1, _BLOCK_NUMBERS // n_users)
+    means = []
+    for start in range(0, resamples, at_once):
+        times_drawn = np.empty((min(at_once, resamples - start), n_users))  # [draws, users]
+        for row in times_drawn:
+            row[:] = np.bincount(draw.integers(0, n_users, n_users, dtype=np.int32), minlength=n_users)
+        means.append(times_drawn @ table)
+    return np.concatenate(means) / n_users
 
 
 def _bounds(means: Values, level: float) -> tuple[Values, Values]:

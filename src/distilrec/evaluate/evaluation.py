@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -102,10 +102,12 @@ def evaluate(
     """Rank the whole catalogue for every case.
 
     The scorer gets histories of similar length together, whole, or cut to its newest `max_length` items if it has
-    an attribute of that name that is not None. What is excluded is always the whole history. `split` names where
-    the cases come from and is kept in the protocol.
+    an attribute of that name that is not None. What is excluded is always the whole history. An item that is relevant
+    twice in a case counts once. `split` names where the cases come from and is kept in the protocol.
     """
     _check_cases(cases)
+    digest = digest_of_cases(cases)
+    cases = replace(cases, relevant=_each_once(cases.relevant))
     check_cutoffs(cutoffs, scorer.n_items)
     if batch_size < 1:
         raise SettingsError(f"batch_size is {batch_size}; expected at least 1")
@@ -116,7 +118,7 @@ def evaluate(
         "n_items": scorer.n_items,
         "cutoffs": list(cutoffs),
         "ties": TIES,
-        "cases": digest_of_cases(cases),
+        "cases": digest,
     }
     return Evaluation(_frame(cases, ranks, cutoffs), protocol)
 
@@ -190,6 +192,16 @@ def _ranks(scorer: Scorer, cases: Cases, exclude_history: bool, batch_size: int,
             ranks[_positions(cases.relevant, rows)] = batch_ranks.values
             advance(len(rows))
     return Ragged(ranks, cases.relevant.offsets)
+
+
+def _each_once(rows: Ragged) -> Ragged:
+    """Every row without its repeats, the first of each kept in its place."""
+    owners = np.repeat(np.arange(len(rows)), rows.lengths)
+    above_least = rows.values - rows.values.min()
+    _, first = np.unique(owners * (above_least.max() + 1) + above_least, return_index=True)
+    kept = np.sort(first)
+    counts = np.bincount(owners[kept], minlength=len(rows))
+    return Ragged(rows.values[kept], np.concatenate([[0], np.cumsum(counts)]))
 
 
 def _positions(ragged: Ragged, rows: IntArray) -> IntArray:

@@ -22,8 +22,8 @@ _DOUBLE_BELOW = 5_000  # items up to which float64 costs little; above, float32 
 class EASESettings(Settings):
     """How strongly EASE is held back, and how large a matrix it may invert."""
 
-    l2: float = Field(default=300.0, gt=0)
-    """Added to the diagonal. The sparser the data, the more it matters; hundreds are usual."""
+    l2: float = Field(default=100.0, gt=0)
+    """Added to the diagonal. Higher leans on fewer, surer pairs; tens to hundreds are usual."""
     max_items: int = Field(default=30_000, ge=1)
     """Largest catalogue accepted: memory grows with its square, time with its cube."""
 
@@ -63,10 +63,9 @@ class EASE:
 
     def scores(self, batch: Batch) -> FloatArray:
         """The sum of the history's rows of weights, each item counted once, [B, N]; zeros without history."""
-        scores = np.zeros((len(batch), self.n_items), dtype=np.float32)
+        scores = np.empty((len(batch), self.n_items), dtype=np.float32)
         for case, length in enumerate(batch.lengths):
-            for item in np.unique(batch.items[case, :length]):  # adding rows in place is twice as fast as a gather
-                scores[case] += self.weights[item]
+            scores[case] = self.weights[np.unique(batch.items[case, :length])].sum(axis=0)  # histories are short
         return scores
 
     def state(self) -> dict[str, FloatArray]:

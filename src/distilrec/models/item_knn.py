@@ -26,8 +26,8 @@ class ItemKNNSettings(Settings):
     """How many most similar items each item keeps."""
     shrinkage: float = Field(default=20.0, ge=0)
     """Added below the fraction of the cosine: pairs with few common users count less."""
-    recency_half_life: float | None = Field(default=None, gt=0)
-    """After how many newer items an item of the history counts half; without it, all count the same."""
+    recency_half_life: float | None = Field(default=1.0, gt=0)
+    """After how many newer items an item of the history counts half; with None, all count the same."""
 
 
 @dataclass(frozen=True, eq=False)
