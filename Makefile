@@ -11,7 +11,7 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-train docs constraints clean
+.PHONY: help venv demo test check bench bench-train bench-evaluate docs constraints clean
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
@@ -39,6 +39,9 @@ bench: $(VENV)/.dev ## Run every benchmark
 
 bench-train: $(VENV)/.dev ## Time one epoch of training beside the plain way
 	$(BIN)/python benchmarks/train_speed.py $(ARGS)
+
+bench-evaluate: $(VENV)/.dev ## Time and memory of ranking the whole catalogue for every test user
+	$(BIN)/python benchmarks/evaluate_speed.py $(ARGS)
 
 docs: $(VENV)/.docs ## Build the pages of the Python interface into site/
 	$(BIN)/python -m pdoc --docformat markdown --output-directory site distilrec

@@ -47,12 +47,19 @@ def test_any_shape_and_type_comes_back_even_from_a_transposed_view(table, tmp_pa
     assert (tensors["table"].shape, tensors["table"].dtype) == (table.shape, table.dtype)
 
 
-def test_the_folder_holds_four_files_and_the_config_names_the_digest_of_the_other_three(folder):
+def test_the_folder_holds_four_files_and_the_config_names_the_digests_of_weights_and_catalogue(folder):
     names = ["README.md", "config.json", "items.parquet", "model.safetensors"]
     assert sorted(file.name for file in folder.iterdir()) == names
     config = read_json(folder / "config.json")
     assert (config["format"], config["format_version"]) == ("distilrec", 1)
-    assert config["sha256"] == {name: sha256_of_file(folder / name) for name in names if name != "config.json"}
+    assert config["sha256"] == {name: sha256_of_file(folder / name) for name in names[2:]}
+
+
+def test_a_card_that_somebody_edited_or_deleted_does_not_keep_the_model_from_loading(folder):
+    (folder / "README.md").write_text("# Our model\n")
+    assert read_artifact(folder).card == "# Our model\n"
+    (folder / "README.md").unlink()
+    assert read_artifact(folder).card == ""
 
 
 def test_the_size_is_what_must_be_shipped_and_not_what_else_lies_there(folder):
@@ -67,7 +74,7 @@ def test_a_newer_model_replaces_an_older_one(folder):
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "items.parquet", "README.md"])
+@pytest.mark.parametrize("name", ["model.safetensors", "items.parquet"])
 def test_an_altered_file_is_named(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
@@ -84,7 +91,7 @@ def test_a_truncated_file_is_named(folder, name):
         read_artifact(folder)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "items.parquet", "README.md"])
+@pytest.mark.parametrize("name", ["model.safetensors", "items.parquet"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(ArtifactError, match=f"{name} is missing; the folder is not whole"):
@@ -110,9 +117,9 @@ def test_a_folder_without_config_says_so(folder):
         ({"format_version": 2}, "format version 2; this distilrec reads up to 1. Run: pip install --upgrade"),
         (
             {"sha256": {"README.md": "0"}},
-            "config.json needs sha256 of model.safetensors, items.parquet, README.md",
+            "config.json needs sha256 of model.safetensors, items.parquet; it holds",
         ),
-        ({"sha256": None}, "README.md; it holds None"),
+        ({"sha256": None}, "items.parquet; it holds None"),
     ],
 )
 def test_a_config_of_another_kind_or_a_newer_format_is_refused(folder, changes, message):
@@ -133,7 +140,7 @@ def test_other_files_beside_the_model_are_left_alone(folder):
     assert read_artifact(folder).config == {"width": 2}
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "items.parquet", "README.md"])
+@pytest.mark.parametrize("name", ["model.safetensors", "items.parquet"])
 def test_nonsense_with_a_matching_digest_is_still_an_error_in_words(folder, name):
     (folder / name).write_bytes(b"\xff nonsense")
     config = read_json(folder / "config.json")

@@ -1,6 +1,6 @@
 """A model on disk: one folder that holds nothing which could run code.
 
-- `config.json`: the caller's settings, this format's version, and the digest of every other file.
+- `config.json`: the caller's settings, this format's version, and the digests of the weights and the catalogue.
 - `model.safetensors`: named arrays.
 - `items.parquet`: the catalogue; row i is the item with row number i.
 - `README.md`: the model card, for people and for the Hugging Face hub.
@@ -30,6 +30,7 @@ CONFIG, TENSORS, ITEMS, CARD = "config.json", "model.safetensors", "items.parque
 
 _OURS = ("format", "format_version", "sha256")
 _PARTS = (TENSORS, ITEMS, CARD)
+_CHECKED = (TENSORS, ITEMS)  # people edit the card
 _WEIGHTS_ENDINGS = (
     *(".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"),  # may run code when opened
     *(".gguf", ".h5", ".msgpack", ".npy", ".npz", ".safetensors"),  # may be mistaken for the model
@@ -68,24 +69,24 @@ def write_artifact(
         (new / TENSORS).write_bytes(_safetensors(tensors))
         (new / ITEMS).write_bytes(_parquet(items))
         (new / CARD).write_text(card, encoding="utf-8", newline="\n")
-        digests = {name: sha256_of_file(new / name) for name in _PARTS}
+        digests = {name: sha256_of_file(new / name) for name in _CHECKED}
         version = {"format": FORMAT, "format_version": FORMAT_VERSION}
         write_json(new / CONFIG, {**version, **config, "sha256": digests})
 
 
 def read_artifact(folder: Path) -> Artifact:
-    """Read a model's folder; every file is checked against its digest first."""
+    """Read a model's folder; weights and catalogue are checked against their digests first."""
     config = _read_config(folder)
     _refuse_other_weights(folder)
     digests = config.get("sha256")
-    if not isinstance(digests, dict) or set(digests) != set(_PARTS):
-        raise ArtifactError(f"{folder / CONFIG} needs sha256 of {', '.join(_PARTS)}; it holds {digests!r}")
-    for name in _PARTS:
+    if not isinstance(digests, dict) or set(digests) != set(_CHECKED):
+        raise ArtifactError(f"{folder / CONFIG} needs sha256 of {', '.join(_CHECKED)}; it holds {digests!r}")
+    for name in _CHECKED:
         _check_file(folder / name, digests[name])
     try:
         tensors = safetensors.load_file(folder / TENSORS)
         items = pl.read_parquet(folder / ITEMS)
-        card = (folder / CARD).read_text(encoding="utf-8")
+        card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
     except (SafetensorError, PolarsError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{folder} cannot be read although its digests match: {error}") from error
     return Artifact({k: v for k, v in config.items() if k not in _OURS}, tensors, items, card, folder)
@@ -93,7 +94,7 @@ def read_artifact(folder: Path) -> Artifact:
 
 def artifact_size_bytes(folder: Path) -> int:
     """Bytes that must be shipped: the files of the format, without whatever else lies in the folder."""
-    return sum(size_bytes(folder / name) for name in (CONFIG, *_PARTS))
+    return sum(size_bytes(folder / name) for name in (CONFIG, *_PARTS) if (folder / name).exists())
 
 
 def _safetensors(tensors: Mapping[str, NDArray[Any]]) -> bytes:

@@ -24,6 +24,6 @@ def demo_recipe(
     if not quiet:
         for found in (found_data, found_model):
             print(f"{found.what}: {found.path} (from {found.origin}; digest checked)", file=sys.stderr)
-    places = [f"data.path={found_data.path}", f"encode.model={found_model.path}"]
+    places = [f"data.path={found_data.path}", *([f"encode.model={found_model.path}"] if model else [])]
     with as_file(files("distilrec") / "recipes" / "demo.yaml") as path:
         return load_recipe(path, [*places, *overrides])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ class TransformerSettings(Settings):
     """Attention heads of each block; they share the width."""
     feedforward_ratio: float = Field(1.0, gt=0)
     """Width of the hidden feed-forward layer, as a multiple of the width."""
+    positions: Literal["learnt", "none"] = "learnt"
+    """Whether a vector for the place in the history is added; the causal attention tells an order without it too."""
     max_length: int = Field(50, ge=1)
     """How many of the newest items of a history are read."""
     dropout: float = Field(0.2, ge=0, lt=1)
@@ -51,7 +53,8 @@ class Transformer(nn.Module):
         if settings.width % settings.heads:
             raise SettingsError(f"width {settings.width} does not divide by heads {settings.heads}")
         self.settings, self._n_items = settings, n_items
-        self.positions = nn.Embedding(settings.max_length, settings.width)
+        learnt = settings.positions == "learnt"
+        self.positions = nn.Embedding(settings.max_length, settings.width) if learnt else None
         hidden = max(1, round(settings.width * settings.feedforward_ratio))
         self.blocks = nn.ModuleList(
             CausalBlock(settings.width, heads=settings.heads, feedforward=hidden, dropout=settings.dropout)
@@ -86,7 +89,8 @@ class Transformer(nn.Module):
         _check_batch(batch, len(item_vectors), self.max_length)
         items = torch.from_numpy(batch.items).to(item_vectors.device)
         x = F.embedding(items, item_vectors)  # [B, L, D]
-        x = x + self.positions.weight[: items.shape[1]]
+        if self.positions is not None:
+            x = x + self.positions.weight[: items.shape[1]]
         x = F.dropout(x, self.settings.embedding_dropout, self.training)
         for block in self.blocks:
             x = block(x)
