@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from distilrec.errors import ArtifactError, DataError, SettingsError
@@ -63,6 +65,13 @@ def test_a_long_history_scores_as_its_newest_items_do(model):
     assert np.abs(model.scores(Batch.of([whole])) - model.scores(Batch.of([whole[:5]]))).max() > 0.1
 
 
+@given(st.lists(st.lists(st.integers(0, 11), max_size=9), max_size=4), st.integers(1, 10))
+def test_cutting_a_batch_is_cutting_its_histories(histories, max_length):
+    cut, wanted = Batch.of(histories).newest(max_length), Batch.of(histories, max_length=max_length)
+    np.testing.assert_array_equal(cut.items, wanted.items)
+    np.testing.assert_array_equal(cut.lengths, wanted.lengths)
+
+
 def test_scores_are_the_product_of_the_last_vector_and_the_item_table(model):
     wanted = vectors(model, [1, 2, 3])[0, 2] @ model.item_vectors().detach().numpy().T
     scores = model.scores(Batch.of([[1, 2, 3]]))
@@ -101,7 +110,11 @@ def test_the_mode_is_put_back_even_when_scoring_fails(model):
     assert model.training
 
 
-@pytest.mark.parametrize("field", ["dropout", "embedding_dropout"])
+SIZES = {"width": 16, "blocks": 3, "feedforward_ratio": 1, "positions": "none", "max_length": 9}
+DROPOUTS = ["dropout", "embedding_dropout"]
+
+
+@pytest.mark.parametrize("field", DROPOUTS)
 def test_each_dropout_alone_changes_training(field):
     still = {"dropout": 0.0, "embedding_dropout": 0.0}
     batch = Batch.of([[1, 2, 3]])
@@ -111,11 +124,20 @@ def test_each_dropout_alone_changes_training(field):
     assert not torch.equal(model(batch)[0], model(batch)[0])
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("width", 16), ("blocks", 3), ("feedforward_ratio", 1), ("max_length", 9)]
-)
+@pytest.mark.parametrize(("field", "value"), SIZES.items())
 def test_each_size_changes_how_much_is_learnt(model, field, value):
     assert Transformer(SHAPE.with_changes(**{field: value}), N_ITEMS).n_parameters != model.n_parameters
+
+
+def test_no_setting_is_left_out():
+    assert {*SIZES, *DROPOUTS, "heads"} == TransformerSettings.model_fields.keys()
+
+
+def test_without_places_one_block_sees_which_items_came_but_not_their_order():
+    one_block = SHAPE.with_changes(blocks=1)
+    for positions, differ in (("none", False), ("learnt", True)):
+        first, swapped = vectors(make(one_block.with_changes(positions=positions)), [1, 2, 3], [2, 1, 3])[:, -1]
+        assert (np.abs(first - swapped).max() > 1e-3) == differ
 
 
 def test_heads_change_the_scores_but_not_the_size(model):

@@ -71,8 +71,12 @@ def load(
         raise TrainingError(f"{path} is damaged ({error}); delete it to train from the start") from None
     if place.identity != identity:
         return None
-    model.load_state_dict(_below(tensors, "model."))
-    _load_optimizer(optimizer, _below(tensors, "optimizer."))
+    try:
+        model.load_state_dict(_below(tensors, "model."))
+        _load_optimizer(optimizer, _below(tensors, "optimizer."))
+    except (RuntimeError, ValueError) as error:
+        told = str(error).splitlines()[-1].strip()
+        raise TrainingError(f"{path} is damaged ({told}); delete it to train from the start") from None
     return place, _below(tensors, "best.")
 
 

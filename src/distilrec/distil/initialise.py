@@ -35,5 +35,7 @@ def start_from_teacher(table: Tensor, teacher_item_vectors: FloatArray) -> None:
     """Write the teacher's reduced item table over a student's `[N, D]` table, in place."""
     reduced = reduce_table(teacher_item_vectors, table.shape[1])
     if reduced.shape != tuple(table.shape):
-        raise SettingsError(f"the teacher ranks {len(reduced)} items, the student {len(table)}; expected the same catalogue")
+        raise SettingsError(
+            f"the teacher ranks {len(reduced)} items, the student {len(table)}; expected the same catalogue"
+        )
     table.copy_(torch.from_numpy(reduced))
