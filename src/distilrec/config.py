@@ -63,7 +63,10 @@ def _parse_value(override: str, text: str) -> Any:  # noqa: ANN401  (whatever th
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SettingsError(f"--set {override!r}: {error}") from None
+        raise SettingsError(f"--set {override!r}: {error}\n{_QUOTES}") from None
+
+
+_QUOTES = "Text with braces needs quotes of its own, as in --set 'encode.template=\"{title}. {genres}\"'"
 
 
 def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:  # noqa: ANN401
@@ -78,10 +81,14 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:  # noqa: 
 
 
 def _explain(kind: type[BaseModel], problem: dict[str, Any]) -> str:
-    field = ".".join(str(part) for part in problem["loc"]) or "(whole)"
+    field, given = ".".join(str(part) for part in problem["loc"]), problem.get("input")
     if problem["type"] == "extra_forbidden":
         return f"unknown setting {field!r}{_did_you_mean(kind, problem['loc'])}"
-    return f"{field}: {problem['msg']} (got {problem.get('input')!r})"
+    told = (f"{field}: " if field else "") + str(problem["msg"]).removeprefix("Value error, ")
+    if isinstance(given, Mapping) and problem["type"] in ("missing", "value_error"):
+        return told  # what came is a whole group of settings, too long to repeat
+    braces = f". {_QUOTES}" if isinstance(given, Mapping) and problem["type"] == "string_type" else ""
+    return f"{told} (got {given!r}){braces}"
 
 
 def _did_you_mean(kind: type[BaseModel], location: Sequence[str | int]) -> str:

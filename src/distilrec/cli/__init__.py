@@ -21,6 +21,11 @@ def main() -> None:
     except DistilRecError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a file or folder that the system refuses; without a name it is our own fault
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         _stop()
     except Exception as error:

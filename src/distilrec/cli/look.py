@@ -72,11 +72,13 @@ def evaluate(
     """Rank the whole catalogue for held-out cases and print every metric with its interval."""
     from distilrec.cli.options import numbers_from
     from distilrec.cli.show import show_evaluation
+    from distilrec.config import parse
     from distilrec.recommender import Recommender
     from distilrec.run.recipe import EvaluateStage
     from distilrec.run.stages import judge, load_prepared
 
-    settings = EvaluateStage(cutoffs=numbers_from(cutoffs, "--cutoffs"), exclude_history=exclude_history)
+    chosen = {"cutoffs": numbers_from(cutoffs, "--cutoffs"), "exclude_history": exclude_history}
+    settings = parse(EvaluateStage, chosen, where="options")
     found = judge(Recommender.from_pretrained(artefact_of(model)), load_prepared(data), settings, on=cases)
     if out is not None:
         found.save(out)

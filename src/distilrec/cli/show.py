@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import polars as pl
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from distilrec.evaluate.compare import metric_title
 from distilrec.evaluate.evaluation import Evaluation
@@ -26,6 +30,8 @@ def show_run(run: Run) -> None:
     _print_table(head, body)
     for line in (*run.results.verdicts, *run.results.notes):
         typer.echo(f"\n{line}")
+    if (peak := _peak_memory_bytes()) is not None:
+        typer.echo(f"\nPeak memory of this process: {peak / 2**30:.2f} GiB.")
     typer.echo(f"\nThe distilled student is in {run.artefact} (its card: {run.artefact / 'README.md'}).")
 
 
@@ -34,7 +40,7 @@ def show_sample(run: Run, *, k: int = 5) -> None:
     sample = run.sample(k)
     typer.echo(f"\nUser {sample.user_id}: the end of the history, and what is recommended next")
     width = max(len(title) for title in sample.history)
-    for past, future in zip(sample.history, sample.recommended, strict=True):
+    for past, future in zip_longest(sample.history, sample.recommended, fillvalue=""):
         typer.echo(f"  {past:<{width}}  ->  {future}")
     typer.echo(f"  (chosen next in fact: {sample.chosen})")
 
@@ -42,12 +48,16 @@ def show_sample(run: Run, *, k: int = 5) -> None:
 def show_next_commands(run: Run) -> None:
     """What to type next."""
     history = ",".join(str(value) for value in run.example_history()[-3:])
-    typer.echo(
-        f'\nNext:\n  distilrec recommend {run.folder} --history "{history}" -k 5\n'
-        f"  distilrec compare {run.folder}/evaluation/distilled {run.folder}/evaluation/ease\n"
-        "  distilrec check PATH-TO-YOUR-LOG\n"
-        f"  distilrec run {run.folder}/recipe.yaml --out runs/mine --set distil.alpha=0.5"
-    )
+    evaluation = run.folder / "evaluation"
+    commands: list[list[object]] = [
+        ["recommend", run.folder, "--history", history, "-k", min(5, run.prepared.interactions.n_items)],
+        ["compare", evaluation / "distilled", evaluation / "student_alone"],
+        ["check", "PATH-TO-YOUR-LOG"],
+        ["run", run.folder / "recipe.yaml", "--out", "runs/mine", "--set", "distil.alpha=0.5"],
+    ]
+    typer.echo("\nNext:")
+    for command in commands:
+        typer.echo(f"  {shlex.join(['distilrec', *map(str, command)])}")
 
 
 def show_recommendations(recommender: Recommender, found: pl.DataFrame) -> None:
@@ -56,8 +66,13 @@ def show_recommendations(recommender: Recommender, found: pl.DataFrame) -> None:
     wanted = ["item_id", "title"] if named else ["item_id"]
     joined = found.join(recommender.items.select(wanted), on="item_id", how="left", maintain_order="left")
     columns = ["rank", "item_id", *(["title"] if named else []), "score"]
-    rows = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in joined.select(columns).rows()]
-    _print_table(columns, rows)
+    _print_table(columns, [[_cell(value) for value in row] for row in joined.select(columns).rows()])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "(no title)"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def show_evaluation(found: Evaluation) -> None:
@@ -73,6 +88,16 @@ def show_evaluation(found: Evaluation) -> None:
     )
 
 
+def _peak_memory_bytes() -> int | None:
+    """The most memory this process has held; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def _print_table(head: list[str], body: list[list[str]]) -> None:
     """A table as wide as it needs to be in a file; on a narrow terminal intervals go below their means."""
     terminal = Console()
@@ -81,5 +106,6 @@ def _print_table(head: list[str], body: list[list[str]]) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for row in body:
-        table.add_row(*([cell.replace(" [", "\n[") for cell in row] if console.width < _NARROW else row))
+        cells = [cell.replace(" [", "\n[") for cell in row] if console.width < _NARROW else row
+        table.add_row(*(Text(cell) for cell in cells))  # plain: a title may hold [brackets], which rich would read
     console.print(table)

@@ -11,6 +11,7 @@ from distilrec.cli.app import app
 from distilrec.cli.look import artefact_of
 from distilrec.cli.whole import Set
 from distilrec.config import Settings, apply_overrides, parse
+from distilrec.errors import SettingsError
 
 S = TypeVar("S", bound=Settings)
 DataFolder = Annotated[Path, typer.Argument(help="Prepared data: the folder that `distilrec data` wrote.")]
@@ -40,7 +41,7 @@ def data(
 
 @app.command()
 def encode(prepared: DataFolder, out: Out, overrides: Set = None) -> None:
-    """Turn every item's text into a vector. Settings: those under `encode`, such as --set template="{title}"."""
+    """Turn every item's text into a vector. Settings: those under `encode`, such as --set 'template="{title}"'."""
     from distilrec.encode.settings import EncodeSettings
     from distilrec.run import stages
 
@@ -77,6 +78,7 @@ def teach(
     validate = stages.validator(loaded, EvaluateStage())
     report = stages.train_teacher(settings, loaded, stages.load_vectors(vectors), out, validate=validate)
     stages.take_knowledge(Recommender.from_pretrained(out / "artefact"), loaded, out / "knowledge")
+    stages.forget_checkpoint(out)
     typer.echo(f"best validation {report.best_score:.5f} after epoch {report.best_epoch + 1}; wrote {out}")
 
 
@@ -93,7 +95,9 @@ def distil(
     from distilrec.run.recipe import EvaluateStage, StudentAndTeacher
 
     loaded, settings = stages.load_prepared(prepared), settings_from(StudentAndTeacher, overrides)
-    source = stages.open_knowledge(knowledge, artefact_of(teacher) if teacher else None)
+    source = stages.open_knowledge(knowledge, artefact_of(teacher) if teacher else None, loaded)
+    if source is None and "distil" in settings.model_fields_set:
+        raise SettingsError("distil settings were given, but nothing to learn from; add --knowledge or --teacher")
     report = stages.train_student(
         settings.model,
         settings.train,
@@ -103,4 +107,5 @@ def distil(
         knowledge=source,
         distil=settings.distil if source else None,
     )
+    stages.forget_checkpoint(out)
     typer.echo(f"best validation {report.best_score:.5f} after epoch {report.best_epoch + 1}; wrote {out}")

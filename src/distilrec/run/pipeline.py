@@ -14,19 +14,23 @@ import yaml
 
 from distilrec import __version__
 from distilrec.card import write_card
+from distilrec.encode.folder import digest_of_folder, locate
+from distilrec.errors import SettingsError
 from distilrec.evaluate.evaluation import Evaluation, average
-from distilrec.files import read_json, write_json, write_text
+from distilrec.evaluate.ranking import check_cutoffs
+from distilrec.files import read_json, sha256_of_file, write_json, write_text
 from distilrec.ids import IdIndex
 from distilrec.knowledge import Knowledge, KnowledgeSource
 from distilrec.latency import Latency, milliseconds_per_request
 from distilrec.recommender import Id, Recommender
 from distilrec.run import stages
 from distilrec.run.folder import RunFolder, Say, digest_of_stage
-from distilrec.run.recipe import Recipe
+from distilrec.run.recipe import Recipe, with_paths
 from distilrec.run.results import Results, gather_results
 from distilrec.types import IntArray
 
 _EXAMPLE_HISTORY = 8
+_SPEED_ONLY = {"checkpoint_seconds"}  # settings of training that do not change where it ends
 ALONE, DISTILLED, TEACHER = "student_alone", "distilled", "teacher"
 
 
@@ -50,10 +54,11 @@ class Run:
         return _outside(self.prepared, test.histories[self._example()])
 
     def sample(self, k: int) -> Sample:
-        """The example user's last k items beside the k best recommendations."""
+        """The example user's last k items beside the k best recommendations; fewer where there are no more."""
         test, items = self.prepared.split.test, self.prepared.interactions.items
         case = self._example()
-        found = Recommender.from_pretrained(self.artefact).recommend(self.example_history(), k=k)
+        recommender = Recommender.from_pretrained(self.artefact)
+        found = recommender.recommend(self.example_history(), k=min(k, recommender.n_items))
         index = IdIndex(items["item_id"])
         return Sample(
             user_id=self.prepared.interactions.users["user_id"][int(test.users[case])],
@@ -98,6 +103,10 @@ class _Pipeline:
 
     def run(self) -> Run:
         self._prepare()
+        self._check_sizes()
+        from_anywhere = with_paths(self.recipe, lambda path: path.absolute() if path.exists() else path)
+        write_text(self.folder.path / "recipe.yaml", recipe_text(from_anywhere))
+        self.vectors = self._encode()  # first, since it finds a wrong encoder or template within seconds
         self.validate = stages.validator(self.prepared, self.recipe.evaluate)
         models = {name: [folder] for name, folder in self._baselines().items()}
         models[TEACHER] = [self._teacher()]
@@ -112,7 +121,6 @@ class _Pipeline:
         interactions, lines = stages.read_log(self.recipe.data)
         source = interactions.digest()
         self.folder.claim(data_digest=source)
-        write_text(self.folder.path / "recipe.yaml", recipe_text(self.recipe))
         settings = self.recipe.data.model_dump(mode="json", include={"filter", "split"})
 
         def work(folder: Path) -> None:
@@ -123,6 +131,16 @@ class _Pipeline:
         self.prepared = stages.load_prepared(done)
         self.data_key = digest_of_stage(done)
 
+    def _check_sizes(self) -> None:
+        """Refuse settings that do not fit the catalogue now, not when training is over."""
+        n_items, width = self.prepared.interactions.n_items, self.recipe.student.model.width
+        check_cutoffs(self.recipe.evaluate.cutoffs, n_items)
+        if self.recipe.distil.start_from_teacher and width > n_items:
+            raise SettingsError(
+                f"student.model.width is {width}, more than the {n_items} items, so the student cannot start from the "
+                "teacher's item table; choose a smaller one, or distil.start_from_teacher=false"
+            )
+
     def _baselines(self) -> dict[str, Path]:
         def work(folder: Path) -> None:
             for name, model in stages.fit_baselines(self.recipe.baselines, self.prepared).items():
@@ -132,26 +150,33 @@ class _Pipeline:
         done = self.folder.stage("baselines", {"data": self.data_key, **settings}, work)
         return {name: done / name for name, chosen in settings.items() if chosen is not None}
 
-    def _vectors(self) -> Path:
+    def _encode(self) -> Path:
+        """The key holds the encoder's content, not its name or place, and nothing that only changes the speed."""
         settings = self.recipe.encode
-        return self.folder.stage(
-            "vectors",
-            {"catalogue": self.prepared.interactions.catalogue_digest(), **settings.model_dump(mode="json")},
-            lambda folder: stages.encode(self.prepared, settings, folder, quiet=self.quiet),
-        )
-
-    def _teacher(self) -> Path:
-        vectors, settings = self._vectors(), self.recipe.teacher
         inputs = {
-            "data": self.data_key,
-            "vectors": digest_of_stage(vectors),
-            "validation": self._validation(),
-            **settings.model_dump(mode="json", exclude={"knowledge"}),
+            "catalogue": self.prepared.interactions.catalogue_digest(),
+            "encoder": digest_of_folder(locate(settings.model, quiet=self.quiet)),
+            **settings.model_dump(mode="json", exclude={"model", "token_budget", "device"}),
         }
 
         def work(folder: Path) -> None:
-            loaded = stages.load_vectors(vectors)
+            stages.encode(self.prepared, settings, folder, quiet=self.quiet)
+
+        return self.folder.stage("vectors", inputs, work)
+
+    def _teacher(self) -> Path:
+        settings = self.recipe.teacher
+        inputs = {
+            "data": self.data_key,
+            "vectors": digest_of_stage(self.vectors),
+            "validation": self._validation(),
+            **settings.model_dump(mode="json", exclude={"knowledge": True, "train": _SPEED_ONLY}),
+        }
+
+        def work(folder: Path) -> None:
+            loaded = stages.load_vectors(self.vectors)
             stages.train_teacher(settings, self.prepared, loaded, folder, validate=self.validate, quiet=self.quiet)
+            stages.forget_checkpoint(folder)
 
         self.teacher = self.folder.stage(TEACHER, inputs, work)
         return self.teacher
@@ -159,7 +184,7 @@ class _Pipeline:
     def _knowledge(self) -> tuple[KnowledgeSource, str]:
         teacher, key = Recommender.from_pretrained(self.teacher / "artefact"), digest_of_stage(self.teacher)
         if self.recipe.teacher.knowledge == "live":
-            return stages.live_knowledge(teacher), key
+            return stages.live_knowledge(teacher, self.prepared), key
 
         def work(folder: Path) -> None:
             stages.take_knowledge(teacher, self.prepared, folder, quiet=self.quiet)
@@ -176,7 +201,7 @@ class _Pipeline:
             "knowledge": knowledge_key,
             "live": self.recipe.teacher.knowledge == "live" if knowledge else None,
             "model": settings.model.model_dump(mode="json"),
-            "train": training.model_dump(mode="json"),
+            "train": training.model_dump(mode="json", exclude=_SPEED_ONLY),
             "distil": distil.model_dump(mode="json") if distil else None,
             "validation": self._validation(),
         }
@@ -192,6 +217,7 @@ class _Pipeline:
                 distil=distil,
                 quiet=self.quiet,
             )
+            stages.forget_checkpoint(folder)
 
         return self.folder.stage(f"{name}/seed-{seed}", inputs, work)
 
@@ -201,7 +227,7 @@ class _Pipeline:
     def _judge(self, name: str, models: list[Path]) -> None:
         """Evaluate one model, or the seeds of one, on test; per-user values are the mean over seeds."""
         settings = self.recipe.evaluate.model_dump(mode="json", include={"cutoffs", "exclude_history"})
-        artefacts = [read_json(model / "artefact" / "config.json")["sha256"] for model in models]
+        artefacts = [_digest_of_model(model / "artefact") for model in models]
 
         def work(folder: Path) -> None:
             found: list[Evaluation] = []
@@ -216,14 +242,14 @@ class _Pipeline:
     def _latencies(self, artefacts: dict[str, list[Path]]) -> dict[str, Latency]:
         """Time every model once; a second call of the same run does not measure again."""
         firsts = {name: paths[0] for name, paths in artefacts.items()}
-        digests = {name: read_json(path / "config.json")["sha256"] for name, path in firsts.items()}
+        digests = {name: _digest_of_model(path) for name, path in firsts.items()}
         requests = self.recipe.evaluate.latency_requests
 
         def work(folder: Path) -> None:
             found = milliseconds_per_request(firsts, self._some_histories(), requests=requests)
             write_json(folder / "latency.json", {name: vars(latency) for name, latency in found.items()})
 
-        done = self.folder.stage("latency", {"models": digests, "requests": requests}, work)
+        done = self.folder.stage("latency", {"data": self.data_key, "models": digests, "requests": requests}, work)
         return {name: Latency(**values) for name, values in read_json(done / "latency.json").items()}
 
     def _some_histories(self) -> list[list[Id]]:
@@ -235,7 +261,7 @@ class _Pipeline:
     def _finish(self, models: dict[str, list[Path]]) -> Run:
         artefacts = {name: [path / "artefact" for path in paths] for name, paths in models.items()}
         evaluations = {name: self.folder.path / "evaluation" / name for name in models}
-        encoder = read_json(self.folder.path / "vectors" / "encoder.json")
+        encoder = read_json(self.vectors / "encoder.json")
         results = gather_results(self.recipe, evaluations, artefacts, self._latencies(artefacts), encoder=encoder)
         write_json(self.folder.path / "results.json", results.as_json())
         write_text(self.folder.path / "results.md", results.markdown())
@@ -246,6 +272,7 @@ class _Pipeline:
         """Write the distilled student with a full card to `artefact`, the folder that people take away."""
         recommender = Recommender.from_pretrained(artefact)
         data = self.prepared.interactions
+        without_own_paths = with_paths(self.recipe, lambda path: Path(path.name) if path.is_absolute() else path)
         counts = f"{data.n_users:,} users, {data.n_items:,} items, {data.events.height:,} events"
         card = write_card(
             recommender.config(),
@@ -254,11 +281,16 @@ class _Pipeline:
             sections={
                 "Results": results.markdown(),
                 "Data": f"{counts} from `{self.recipe.data.path.name}`.",
-                "Settings": f"```yaml\n{recipe_text(self.recipe)}```",
+                "Settings": f"```yaml\n{recipe_text(without_own_paths)}```",
                 "Made with": f"DistilRec {__version__}, Python {platform.python_version()}, torch {torch.__version__}.",
             },
         )
         recommender.save_pretrained(self.folder.path / "artefact", card=card)
+
+
+def _digest_of_model(artefact: Path) -> str:
+    """A digest of the model's settings and, through the digests in its config, of its weights and catalogue."""
+    return sha256_of_file(artefact / "config.json")
 
 
 def _outside(prepared: stages.Prepared, rows: IntArray) -> list[Id]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from distilrec.config import Settings, apply_overrides, load_yaml, parse
 from distilrec.data.filter import FilterSettings
@@ -14,6 +14,7 @@ from distilrec.data.split import SplitSettings
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.encode.settings import EncodeSettings
 from distilrec.evaluate.evaluation import METRICS_AT_K
+from distilrec.evaluate.ranking import check_cutoffs
 from distilrec.models.ease import EASESettings
 from distilrec.models.item_knn import ItemKNNSettings
 from distilrec.models.popularity import PopularitySettings
@@ -93,7 +94,7 @@ class StudentAndTeacher(StudentStage):
 class EvaluateStage(Settings):
     """How models are judged."""
 
-    cutoffs: tuple[int, ...] = (5, 10, 20)
+    cutoffs: tuple[int, ...] = Field((5, 10, 20), min_length=1)
     """Lengths of the lists that metrics look at."""
     exclude_history: bool = True
     """Whether items of the history are taken out of the ranking."""
@@ -101,6 +102,12 @@ class EvaluateStage(Settings):
     """What validation goes by, and what models are compared by."""
     latency_requests: int = Field(200, ge=10)
     """How many requests are timed for each model."""
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _make_sense(cls, cutoffs: tuple[int, ...]) -> tuple[int, ...]:
+        check_cutoffs(cutoffs, n_items=max(cutoffs))  # the catalogue is not known yet
+        return cutoffs
 
 
 class Recipe(Settings):
@@ -122,34 +129,64 @@ class Recipe(Settings):
     """How much the student listens."""
     evaluate: EvaluateStage = EvaluateStage()
     """How all are judged."""
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     """Seeds of the students, alone and distilled; each trains both once."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        teacher, student = self.teacher.model.max_length, self.student.model.max_length
-        if teacher != student:
-            raise ValueError(
-                f"teacher.model.max_length is {teacher} and student.model.max_length is {student}; they must be equal, "
-                "because the teacher's knowledge is looked up by the student's training windows"
+        """Refuse now what would otherwise stop the run after hours of training."""
+        problems = [*self._wrong_shapes(), *self._wrong_seeds(), *self._wrong_metric()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _wrong_shapes(self) -> Iterator[str]:
+        teacher, student = self.teacher.model, self.student.model
+        if teacher.max_length != student.max_length:
+            yield (
+                f"teacher.model.max_length is {teacher.max_length} and student.model.max_length is "
+                f"{student.max_length}; they must be equal, because the teacher's knowledge is looked up by the "
+                "student's training windows"
             )
+        for name, model in (("teacher", teacher), ("student", student)):
+            if model.width % model.heads:
+                yield f"{name}.model.width {model.width} does not divide by {name}.model.heads {model.heads}"
+        if self.distil.start_from_teacher and student.width > teacher.width:
+            yield (
+                f"student.model.width {student.width} is more than teacher.model.width {teacher.width}, so the student "
+                "cannot start from the teacher's item table; choose a smaller one, or distil.start_from_teacher=false"
+            )
+
+    def _wrong_seeds(self) -> Iterator[str]:
         if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds {list(self.seeds)} name one twice")
+            yield f"seeds {list(self.seeds)} name one twice"
+        if self.student.train.seed:
+            yield f"student.train.seed is {self.student.train.seed}; students take theirs from seeds, so set those"
+
+    def _wrong_metric(self) -> Iterator[str]:
         known = [f"{name}@{k}" for k in self.evaluate.cutoffs for name in METRICS_AT_K] + ["mrr"]
         if self.evaluate.metric not in known:
-            raise ValueError(
-                f"evaluate.metric {self.evaluate.metric!r} is not measured; choose from {', '.join(known)}"
-            )
-        return self
+            yield f"evaluate.metric {self.evaluate.metric!r} is not measured; choose from {', '.join(known)}"
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe; `overrides` are `stage.key=value` lines that win over the file.
 
-    A relative `data.path` is looked for from the working folder first, then from the recipe's own folder.
+    Relative paths (of the data and of the encoder) are looked for from the working folder first, then from the
+    recipe's own folder.
     """
     recipe = parse(Recipe, apply_overrides(load_yaml(path), overrides), where=str(path))
-    beside = path.parent / recipe.data.path
-    if not recipe.data.path.exists() and beside.exists():
-        return recipe.with_changes(data={**recipe.data.model_dump(), "path": beside})
-    return recipe
+    return with_paths(recipe, lambda p: path.parent / p if not p.exists() and (path.parent / p).exists() else p)
+
+
+def with_paths(recipe: Recipe, change: Callable[[Path], Path]) -> Recipe:
+    """The recipe with each of its paths changed; names of files within the data's folder stay."""
+    data, encode = recipe.data.model_dump(), recipe.encode.model_dump()
+    data["path"] = change(recipe.data.path)
+    for name in ("items", "users"):
+        if data[name] is not None and not (data["path"] / data[name]).exists():
+            data[name] = change(data[name])
+    model = Path(recipe.encode.model)  # or a name on the hub, which is no path that exists
+    if change(model) != model:
+        encode["model"] = str(change(model))
+    return recipe.with_changes(data=data, encode=encode)

@@ -56,7 +56,8 @@ class Results:
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Heading and rows of the table, as text."""
-        shown = [name for name in (self.metric, "recall@10", "mrr") if name in self.rows[0].metrics]
+        columns = dict.fromkeys((self.metric, "recall@10", "mrr"))
+        shown = [name for name in columns if name in self.rows[0].metrics]
         head = [
             "model",
             *(f"{metric_title(name)} [95 %]" for name in shown),
@@ -110,7 +111,8 @@ def gather_results(
     )
     trained = {name: [_kept_epoch(path.parent) for path in artefacts[name]] for name in _TRAINED}
     sentences = [f"{_capital(comparison.sentence())}." for comparison in (against, versus)]
-    return Results(rows, recipe.evaluate.metric, sentences, _notes(recipe, alone, encoder), alone.protocol, trained)
+    notes = [*_seeds(recipe, evaluations), *_notes(recipe, alone, encoder)]
+    return Results(rows, recipe.evaluate.metric, sentences, notes, alone.protocol, trained)
 
 
 def _row(name: str, found: Evaluation, artefact: Path, latency: Latency, encoder: Mapping[str, Any]) -> Row:
@@ -119,6 +121,18 @@ def _row(name: str, found: Evaluation, artefact: Path, latency: Latency, encoder
     if name == "teacher":
         parameters, size = parameters + int(encoder["parameters"]), size + int(encoder["bytes"])
     return Row(name, found.summary(), parameters, size, latency)
+
+
+def _seeds(recipe: Recipe, evaluations: Mapping[str, Path]) -> list[str]:
+    """What each seed gave, since the intervals are over users and do not tell."""
+    if len(recipe.seeds) == 1:
+        return []
+    told = []
+    for name in ("student_alone", "distilled"):
+        means = [f"{seed[recipe.evaluate.metric]:.4f}" for seed in read_json(evaluations[name] / "seeds.json")["means"]]
+        told.append(f"{TITLES[name]} {', '.join(means)}")
+    seeds = ", ".join(str(seed) for seed in recipe.seeds)
+    return [f"{metric_title(recipe.evaluate.metric)} of seeds {seeds}: {'; '.join(told)}."]
 
 
 def _notes(recipe: Recipe, found: Evaluation, encoder: Mapping[str, Any]) -> list[str]:

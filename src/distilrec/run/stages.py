@@ -27,7 +27,7 @@ from distilrec.encode.settings import EncodeSettings
 from distilrec.encode.whiten import project
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.evaluate.evaluation import Evaluation, evaluate
-from distilrec.files import read_json, write_json
+from distilrec.files import atomic_path, read_json, write_json
 from distilrec.knowledge import Knowledge, KnowledgeSource
 from distilrec.models.kinds import Model
 from distilrec.models.tables import IdTable
@@ -40,6 +40,8 @@ from distilrec.teach.text_and_ids import build_teacher
 from distilrec.types import FloatArray
 
 _SPLIT, _CHECKPOINT, _TRAINING = "split.json", "checkpoint.safetensors", "training.json"
+_VECTORS, _ENCODER = "vectors.npy", "encoder.json"
+_PREPARED_FILES = {"data.json", "events.parquet", "items.parquet", "users.parquet", _SPLIT, "stage.json"}
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,6 @@ class Prepared:
         others = [name for name in items.columns if name not in ("item_id", POPULARITY_COLUMN)]
         return items.select("item_id", pl.Series(POPULARITY_COLUMN, counts), *others)
 
-    def digest(self) -> str:
-        """Identifies the events, the catalogue and the split."""
-        return self.split.digest()
-
 
 def read_log(settings: DataSettings) -> tuple[Interactions, list[str]]:
     """Read and clean a log; return it and what was read, for people."""
@@ -69,12 +67,24 @@ def read_log(settings: DataSettings) -> tuple[Interactions, list[str]]:
 
 
 def prepare(interactions: Interactions, settings: DataSettings, folder: Path) -> list[str]:
-    """Filter and split a log; write it to `folder`; return what was done, for people."""
+    """Filter and split a log; write it to `folder`, replacing older prepared data; return what was done, for people."""
+    _refuse_other_files(folder)
     kept, dropped = filter_interactions(interactions, settings.filter)
     parts = split(kept, settings.split)
     kept.save(folder)
     write_json(folder / _SPLIT, settings.split.model_dump(mode="json"))
     return [*dropped, *parts.notes]
+
+
+def _refuse_other_files(folder: Path) -> None:
+    """Saving a log replaces a whole folder, so nothing else may be in it."""
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder} is a file; expected a folder for prepared data, or a path that is free")
+    other = sorted({file.name for file in folder.iterdir()} - _PREPARED_FILES) if folder.is_dir() else []
+    if other:
+        raise ArtifactError(
+            f"{folder} also holds {', '.join(other[:5])}, which prepared data there would delete; name another folder"
+        )
 
 
 def load_prepared(folder: Path) -> Prepared:
@@ -87,17 +97,20 @@ def load_prepared(folder: Path) -> Prepared:
 def encode(prepared: Prepared, settings: EncodeSettings, folder: Path, *, quiet: bool = False) -> None:
     """Write the vectors of every item's text, `vectors.npy` `[N, F]`, and facts about the encoder."""
     vectors, about = encode_items(prepared.interactions.items, settings, quiet=quiet)
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "vectors.npy", vectors, allow_pickle=False)
-    write_json(folder / "encoder.json", about)
+    with atomic_path(folder / _VECTORS) as temporary, temporary.open("wb") as file:
+        np.save(file, vectors, allow_pickle=False)
+    write_json(folder / _ENCODER, about)
 
 
 def load_vectors(folder: Path) -> FloatArray:
     """Read back what `encode` wrote."""
-    path = folder / "vectors.npy"
+    path = folder / _VECTORS
     if not path.is_file():
         raise ArtifactError(f"{path} does not exist; expected a folder that `distilrec encode` wrote")
-    vectors: FloatArray = np.load(path, allow_pickle=False)
+    try:
+        vectors: FloatArray = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); encode the catalogue again") from None
     return vectors
 
 
@@ -128,6 +141,11 @@ def train_teacher(
     quiet: bool = False,
 ) -> TrainReport:
     """Train the text-and-ids teacher over the encoder's vectors; write its folded artefact to `folder`."""
+    if len(vectors) != prepared.interactions.n_items:
+        raise ArtifactError(
+            f"there are vectors of {len(vectors):,} items, and the catalogue has {prepared.interactions.n_items:,}; "
+            "encode this data's catalogue"
+        )
     content = project(vectors, width=settings.content_width, kind=settings.content_projection)
     torch.manual_seed(derive_seed(settings.train.seed, "weights"))
     model = build_teacher(settings.model, content)
@@ -152,17 +170,18 @@ def take_knowledge(teacher: Recommender, prepared: Prepared, folder: Path, *, qu
     )
 
 
-def live_knowledge(teacher: Recommender) -> LiveTeacher:
-    """A teacher that is asked while the student trains."""
+def live_knowledge(teacher: Recommender, prepared: Prepared) -> LiveTeacher:
+    """A teacher that is asked while the student trains; it must rank the same catalogue."""
+    _check_same_catalogue(teacher, prepared, "the teacher")
     return LiveTeacher(_transformer(teacher))
 
 
-def open_knowledge(folder: Path | None, teacher: Path | None) -> KnowledgeSource | None:
+def open_knowledge(folder: Path | None, teacher: Path | None, prepared: Prepared) -> KnowledgeSource | None:
     """Knowledge from disk, or from a teacher's artefact on the fly, or none."""
     if folder is not None and teacher is not None:
         raise SettingsError("both a knowledge folder and a teacher were given; choose one")
     if teacher is not None:
-        return live_knowledge(Recommender.from_pretrained(teacher))
+        return live_knowledge(Recommender.from_pretrained(teacher), prepared)
     return Knowledge.open(folder) if folder is not None else None
 
 
@@ -222,6 +241,7 @@ def judge(recommender: Recommender, prepared: Prepared, settings: EvaluateStage,
     cases = {"test": prepared.split.test, "validation": prepared.split.validation}
     if on not in cases:
         raise SettingsError(f"cases {on!r} are unknown; choose test or validation")
+    _check_same_catalogue(recommender, prepared, "the model")
     return evaluate(
         recommender, cases[on], cutoffs=settings.cutoffs, exclude_history=settings.exclude_history, split=on, quiet=True
     )
@@ -255,8 +275,22 @@ def _train_and_save(
     about = {"train": settings.model_dump(mode="json"), "distil": distil.model_dump() if distil else None}
     Recommender(model.fold(), prepared.catalogue(), about=about).save_pretrained(folder / "artefact")
     write_json(folder / _TRAINING, vars(report))
-    (folder / _CHECKPOINT).unlink()
     return report
+
+
+def forget_checkpoint(folder: Path) -> None:
+    """Delete what a finished training is resumed from, once nothing that comes after it can be interrupted."""
+    (folder / _CHECKPOINT).unlink(missing_ok=True)
+
+
+def _check_same_catalogue(recommender: Recommender, prepared: Prepared, who: str) -> None:
+    """Row numbers mean the same items on both sides, or every score is of another item."""
+    ours, theirs = prepared.interactions.items["item_id"], recommender.items["item_id"]
+    if not ours.equals(theirs):
+        raise ArtifactError(
+            f"{who} ranks another catalogue ({len(theirs):,} items) than the data's ({len(ours):,} items); "
+            "take a model that was trained on this prepared data"
+        )
 
 
 def _transformer(recommender: Recommender) -> Transformer:
