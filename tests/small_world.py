@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 import yaml
 
 from distilrec.data.synthetic import markov_world
+from distilrec.latency import Latency
+from distilrec.run import pipeline
+from distilrec.run.pipeline import Run, run
+from distilrec.run.recipe import Recipe, load_recipe
 
 WORDS = ["amber", "birch", "coral", "delta", "thing", *"0123456789", *(f"##{digit}" for digit in "0123456789")]
 TINY: dict[str, Any] = {
@@ -61,3 +69,60 @@ def save_recipe(path: Path) -> Path:
     """The recipe, whose paths are those of the world and the encoder beside it."""
     path.write_text(yaml.safe_dump(TINY, sort_keys=False), encoding="utf-8")
     return path
+
+
+@dataclass(frozen=True)
+class SmallWorld:
+    """A folder with `world`, `encoder` and `recipe.yaml`."""
+
+    folder: Path
+
+    def recipe(self, *overrides: str) -> Recipe:
+        return load_recipe(self.folder / "recipe.yaml", overrides)
+
+    def run(self, out: Path, *overrides: str) -> tuple[Run, list[str]]:
+        """A finished run and what it said."""
+        said: list[str] = []
+        return run(self.recipe(*overrides), out, say=said.append, quiet=True), said
+
+
+def worked(said: list[str]) -> set[str]:
+    """The stages that were not skipped."""
+    return {line.partition(":")[0] for line in said if line.endswith((": started", ": resumed"))}
+
+
+def pretend_latency(artefacts, histories, *, requests):
+    """Measuring takes a process of its own, for seconds; one test does it in earnest."""
+    return {name: Latency(p50=0.25, p95=0.5, p99=1.0, requests=requests) for name in artefacts}
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """Made once for all folders of tests that ask for it, and not to be changed."""
+    os.environ["DISTILREC_CACHE"] = str(tmp_path_factory.getbasetemp() / "cache")
+    folder = tmp_path_factory.getbasetemp() / "small"
+    if not folder.exists():
+        save_world(folder / "world")
+        save_encoder(folder / "encoder")
+        save_recipe(folder / "recipe.yaml")
+    return SmallWorld(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(small):
+    """A finished run, not to be changed; `copied` is one to change."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "milliseconds_per_request", pretend_latency)
+        return small.run(small.folder / "finished")[0]
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """The folder of a finished run."""
+    return shutil.copytree(finished.folder, tmp_path / "copied")
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Runs without the measurement of latency."""
+    monkeypatch.setattr(pipeline, "milliseconds_per_request", pretend_latency)

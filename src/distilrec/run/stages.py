@@ -146,7 +146,10 @@ def train_teacher(
             f"there are vectors of {len(vectors):,} items, and the catalogue has {prepared.interactions.n_items:,}; "
             "encode this data's catalogue"
         )
-    content = project(vectors, width=settings.content_width, kind=settings.content_projection)
+    try:
+        content = project(vectors, width=settings.content_width, kind=settings.content_projection)
+    except SettingsError as error:
+        raise SettingsError(f"teacher.content_width: {error}") from None
     torch.manual_seed(derive_seed(settings.train.seed, "weights"))
     model = build_teacher(settings.model, content)
     windows = Windows.cut(prepared.split.train, max_length=settings.model.max_length)

@@ -1,0 +1,200 @@
+"""Every setting is among the inputs of the stages that it decides, and of no other.
+
+An input that a stage lacks would keep a result that a change has made wrong; one too many would redo hours of work.
+"""
+
+import shutil
+
+import polars as pl
+import pytest
+
+from distilrec.config import Settings
+from distilrec.run.folder import RunFolder
+from distilrec.run.pipeline import _Pipeline
+from distilrec.run.recipe import Recipe
+from small_world import worked
+
+STUDENTS = {"student_alone/seed-0", "distilled/seed-0"}
+EVALUATIONS = {f"evaluation/{n}" for n in ("popularity", "item_knn", "ease", "teacher", "student_alone", "distilled")}
+TRAINED = {"teacher", *STUDENTS}
+OTHER_TRAINING = {
+    "epochs": "3",
+    "patience": "2",
+    "batch_size": "8",
+    "learning_rate": "0.01",
+    "weight_decay": "0",
+    "schedule": "cosine",
+    "warmup_steps": "3",
+    "clip_norm": "1",
+    "label_smoothing": "0.1",
+    "precision": "float32",
+}
+OTHER_SHAPE = {
+    "width": "4",
+    "blocks": "2",
+    "heads": "4",
+    "feedforward_ratio": "2",
+    "positions": "none",
+    "dropout": "0.5",
+    "embedding_dropout": "0.5",
+}
+DECIDES: dict[str, set[str]] = {
+    "data.filter.min_rating=0.5": {"data"},
+    "data.filter.deduplicate=true": {"data"},
+    "data.filter.k_core=2": {"data"},
+    "data.split.kind=held_out_users": {"data"},
+    "data.split.validation_from=0.7": {"data"},
+    "data.split.test_from=0.8": {"data"},
+    "data.split.fraction=0.2": {"data"},
+    "data.split.min_history=2": {"data"},
+    "data.split.new_items_only=false": {"data"},
+    "data.split.seed=1": {"data"},
+    'encode.template="{cluster}"': {"vectors"},
+    "encode.max_tokens=4": {"vectors"},
+    "encode.dtype=float32": {"vectors"},
+    "baselines.item_knn.neighbours=5": {"baselines"},
+    "baselines.item_knn.shrinkage=1": {"baselines"},
+    "baselines.item_knn.recency_half_life=2": {"baselines"},
+    "baselines.item_knn=null": {"baselines", "latency"},
+    "baselines.ease.l2=7": {"baselines"},
+    "baselines.ease.max_items=100": {"baselines"},
+    "baselines.ease=null": {"baselines", "latency"},
+    "baselines.popularity=null": {"baselines", "latency"},
+    "teacher.content_width=4": {"teacher"},
+    "teacher.content_projection=pca": {"teacher"},
+    "teacher.model.free=false": {"teacher"},
+    "teacher.train.seed=3": {"teacher"},
+    "teacher.knowledge=live": {"distilled/seed-0"},
+    "distil.alpha=0.5": {"distilled/seed-0"},
+    "distil.temperature=2": {"distilled/seed-0"},
+    "distil.start_from_teacher=false": {"distilled/seed-0"},
+    "evaluate.cutoffs=[5, 10, 15]": EVALUATIONS,
+    "evaluate.metric=recall@10": TRAINED,
+    "evaluate.exclude_history=false": TRAINED | EVALUATIONS,
+    "evaluate.latency_requests=20": {"latency"},
+    "seeds=[1]": set(),  # other stages, with the seed in their names
+    **{f"teacher.model.{name}={value}": {"teacher"} for name, value in OTHER_SHAPE.items() if name != "width"},
+    "teacher.model.width=32": {"teacher"},
+    **{f"student.model.{name}={value}": STUDENTS for name, value in OTHER_SHAPE.items()},
+    **{f"teacher.train.{name}={value}": {"teacher"} for name, value in OTHER_TRAINING.items()},
+    **{f"student.train.{name}={value}": STUDENTS for name, value in OTHER_TRAINING.items()},
+    # What changes no number:
+    "name=Another name": set(),
+    "encode.token_budget=64": set(),
+    "encode.device=cpu": set(),
+    "teacher.train.checkpoint_seconds=1": set(),
+    "student.train.checkpoint_seconds=1": set(),
+}
+THROUGH_THE_LOG = {
+    f"data.{name}"
+    for name in (
+        *("path", "items", "users", "columns", "separator"),
+        *("missing_ids", "mixed_ids", "bad_times", "bad_weights"),
+    )
+}
+ELSEWHERE = {
+    "student.train.seed",  # refused
+    "encode.model",  # by its content, below
+    "teacher.model.max_length",  # both at once, below
+    "student.model.max_length",
+}
+
+
+class Dry(_Pipeline):
+    """A run that stops before it writes results."""
+
+    def _finish(self, models):
+        self._latencies({name: [path / "artefact" for path in paths] for name, paths in models.items()})
+
+
+@pytest.fixture(scope="module")
+def inputs(small, finished, tmp_path_factory):
+    """What each stage would be told, in the folder of a finished run, without doing anything."""
+    folder = shutil.copytree(finished.folder, tmp_path_factory.mktemp("dry") / "run")
+
+    def ask(*overrides):
+        told = {}
+
+        class Asked(RunFolder):
+            def stage(self, name, inputs, work):
+                told[name] = inputs
+                return self.path / name.replace("seed-1", "seed-0")
+
+        Dry(small.recipe(*overrides), Asked(folder, say=print), print, quiet=True).run()
+        return told
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def before(inputs):
+    return inputs()
+
+
+@pytest.mark.parametrize(("override", "decided"), DECIDES.items())
+def test_a_setting_is_an_input_of_the_stages_it_decides_and_of_no_other(inputs, before, override, decided):
+    now = inputs(override)
+    assert {name for name in now.keys() & before.keys() if now[name] != before[name]} == decided
+
+
+def test_the_longest_history_decides_all_that_is_trained(inputs, before):
+    now = inputs("teacher.model.max_length=5", "student.model.max_length=5")
+    assert {name for name in now if now[name] != before[name]} == TRAINED
+
+
+def test_every_setting_of_a_recipe_is_in_one_of_these_tables():
+    tested = {override.partition("=")[0] for override in DECIDES} | THROUGH_THE_LOG | ELSEWHERE
+    assert set(leaves(Recipe)) <= tested
+
+
+def leaves(kind, above=""):
+    for name, field in kind.model_fields.items():
+        options = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        nested = [option for option in options if isinstance(option, type) and issubclass(option, Settings)]
+        if nested and nested[0].model_fields:
+            yield from leaves(nested[0], f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
+# ---- what follows from a change, in earnest
+
+
+def test_a_changed_distillation_redoes_the_distilled_student_alone(small, copied, quick):
+    found, said = small.run(copied, "distil.alpha=0.1")
+    assert worked(said) == {"distilled/seed-0", "evaluation/distilled", "latency"}
+    assert found.recipe.distil.alpha == 0.1
+
+
+def test_a_changed_teacher_redoes_it_and_whoever_learns_from_it(small, copied, quick):
+    said = small.run(copied, "teacher.content_width=4")[1]
+    taught = {"teacher", "knowledge", "distilled/seed-0"}
+    assert worked(said) == {*taught, "evaluation/teacher", "evaluation/distilled", "latency"}
+
+
+def test_a_changed_text_redoes_vectors_and_teacher_but_no_baseline(small, copied, quick):
+    said = small.run(copied, 'encode.template="{title} {cluster}"')[1]
+    assert {"vectors", "teacher", "knowledge", "distilled/seed-0"} < worked(said)
+    assert not worked(said) & {"data", "baselines", "student_alone/seed-0", "evaluation/ease"}
+
+
+def test_a_setting_that_a_model_uses_only_when_it_ranks_is_seen_by_its_evaluation(small, copied, quick):
+    """The half-life is not in the weights of item-kNN: they stay the same, and what it recommends does not."""
+    before = pl.read_parquet(copied / "evaluation/item_knn/per_user.parquet")
+    said = small.run(copied, "baselines.item_knn.recency_half_life=null")[1]
+    assert worked(said) == {"baselines", "evaluation/item_knn", "latency"}
+    assert not pl.read_parquet(copied / "evaluation/item_knn/per_user.parquet").equals(before)
+
+
+def test_an_encoder_is_known_by_its_content_not_by_its_place(small, copied, quick, tmp_path):
+    moved = shutil.copytree(small.folder / "encoder", tmp_path / "moved")
+    assert worked(small.run(copied, f"encode.model={moved}")[1]) == set()
+    config = (moved / "config.json").read_text()
+    (moved / "config.json").write_text(config.replace('"layer_norm_eps": 1e-12', '"layer_norm_eps": 0.5'))
+    assert {"vectors", "teacher", "distilled/seed-0"} < worked(small.run(copied, f"encode.model={moved}")[1])
+
+
+def test_one_more_seed_keeps_the_first(small, copied, quick):
+    said = small.run(copied, "seeds=[0, 1]")[1]
+    expected = {"student_alone/seed-1", "distilled/seed-1", "evaluation/student_alone", "evaluation/distilled"}
+    assert worked(said) == expected
