@@ -29,12 +29,14 @@ def main() -> None:
     except KeyboardInterrupt:
         _stop()
     except Exception as error:
-        if type(error).__name__ == "Abort":  # what typer makes of an interrupt
+        if type(error).__name__ == "Abort":  # what older versions of typer make of an interrupt
             _stop()
         if not hasattr(error, "exit_code") or not hasattr(error, "show"):
             raise
         error.show()  # a usage error, which knows how to print itself
         sys.exit(error.exit_code)
+    if code == _INTERRUPTED:  # what newer ones make of it
+        _stop()
     sys.exit(code if isinstance(code, int) else 0)
 
 
