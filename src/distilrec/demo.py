@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from importlib.resources import as_file, files
@@ -22,8 +23,9 @@ def demo_recipe(
     """
     found_data, found_model = find_movielens_100k(data, quiet=quiet), find_minilm(model, quiet=quiet)
     if not quiet:
-        for found in (found_data, found_model):
-            print(f"{found.what}: {found.path} (from {found.origin}; digest checked)", file=sys.stderr)
-    places = [f"data.path={found_data.path}", *([f"encode.model={found_model.path}"] if model else [])]
+        for source in (found_data, found_model):
+            print(f"{source.what}: {source.path} (from {source.origin}; digest checked)", file=sys.stderr)
+    found = {"data.path": found_data.path, **({"encode.model": found_model.path} if model else {})}
+    places = [f"{setting}={json.dumps(str(path))}" for setting, path in found.items()]  # quoted: YAML reads it
     with as_file(files("distilrec") / "recipes" / "demo.yaml") as path:
         return load_recipe(path, [*places, *overrides])

@@ -42,7 +42,7 @@ def refused(called, *parts):
         ("user_id,item_id\n", ["log.csv has the columns user_id, item_id but no rows"]),
         (
             "user_id#item_id\n1#2\n3#4\n",
-            ["log.csv: its first line, 'user_id#item_id', is a single column", "Give separator="],
+            ["its first line, 'user_id#item_id', is a single column", "Give separator="],
         ),
         ("user_id,price\n1,2\n", ["no column for item_id; its columns are 'user_id', 'price'", "columns={'item_id'"]),
         ("user_id,item_id\n1,a\n,b\n", ["log.csv: rows without a user or an item: 1", "line 3", 'missing_ids="drop"']),

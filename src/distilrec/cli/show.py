@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -99,13 +100,14 @@ def _peak_memory_bytes() -> int | None:
 
 
 def _print_table(head: list[str], body: list[list[str]]) -> None:
-    """A table as wide as it needs to be in a file; on a narrow terminal intervals go below their means."""
+    """A table as wide as it needs to be in a file; on a narrow terminal without lines, intervals below their means."""
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=_WIDE)
-    table = Table(*head)
+    narrow = console.width < _NARROW
+    table = Table(*head, box=SIMPLE_HEAD, pad_edge=False, padding=0) if narrow else Table(*head)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in body:
-        cells = [cell.replace(" [", "\n[") for cell in row] if console.width < _NARROW else row
+        cells = [cell.replace(" [", "\n[") for cell in row] if narrow else row
         table.add_row(*(Text(cell) for cell in cells))  # plain: a title may hold [brackets], which rich would read
     console.print(table)
