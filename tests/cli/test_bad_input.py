@@ -170,9 +170,10 @@ def test_a_file_in_the_place_of_the_folder_is_named(command, small, tmp_path):
     refused(command("run", small.folder / "recipe.yaml", "--out", tmp_path / "out"), "out cannot be a run's folder")
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="everything is allowed to root")
 def test_a_folder_that_may_not_be_written_is_named(command, small, tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
+    if os.access(tmp_path / "closed", os.W_OK):
+        pytest.skip("everything is allowed to this user")
     run = ["run", small.folder / "recipe.yaml", "--out", tmp_path / "closed" / "out"]
     refused(command(*run), "closed/out cannot be written: Permission denied; give another --out")
     data = ["data", small.folder / "world", "--out", tmp_path / "closed" / "data"]

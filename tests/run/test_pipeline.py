@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from distilrec import Recommender
-from distilrec.errors import ArtifactError, SettingsError, SourceError
+from distilrec.errors import ArtifactError, DistilRecError, SettingsError, SourceError
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.files import read_json
 from distilrec.run.pipeline import run
@@ -198,7 +198,16 @@ def test_a_content_width_that_the_text_cannot_fill_is_named(small, copied):
         small.run(copied, "teacher.content_width=30")
 
 
-def test_a_failed_change_leaves_the_finished_run_as_it_was(small, copied, quick):
+@pytest.mark.parametrize("override", ["encode.model=./nowhere", "evaluate.cutoffs=[99]", 'encode.template="{plot}"'])
+def test_a_change_that_is_refused_leaves_the_finished_run_as_it_was(small, copied, quick, override):
+    before = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+    with pytest.raises(DistilRecError):
+        small.run(copied, override, "name=Other")
+    assert {path: path.read_bytes() for path in before} == before
+    assert worked(small.run(copied)[1]) == set()
+
+
+def test_a_change_that_fails_in_training_leaves_what_was_trained(small, copied, quick):
     with pytest.raises(SettingsError):
         small.run(copied, "teacher.content_width=30")
     assert worked(small.run(copied)[1]) == set()

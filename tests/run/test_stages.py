@@ -166,9 +166,7 @@ def test_a_teacher_is_saved_folded_so_that_it_needs_no_encoder(taught):
 
 
 def test_vectors_of_another_catalogue_are_refused_before_training(prepared, vectors, tmp_path):
-    with pytest.raises(
-        ArtifactError, match="there are vectors of 23 items, and the catalogue has 24; encode this"
-    ):
+    with pytest.raises(ArtifactError, match="there are vectors of 23 items, and the catalogue has 24; encode this"):
         stages.train_teacher(
             parse(TeacherStage, TEACHER), prepared, vectors[:23], tmp_path / "teacher", validate=lambda model: 0.0
         )
@@ -250,9 +248,7 @@ def test_a_model_is_judged_on_test_or_on_validation(prepared, taught):
 
 def test_a_model_of_another_catalogue_is_not_judged(prepared, taught):
     teacher = Recommender.from_pretrained(taught / "artefact")
-    with pytest.raises(
-        ArtifactError, match=r"the model ranks another catalogue \(24 items\) than the data's"
-    ):
+    with pytest.raises(ArtifactError, match=r"the model ranks another catalogue \(24 items\) than the data's"):
         stages.judge(teacher, renamed(prepared), EvaluateStage(cutoffs=(10,)))
 
 

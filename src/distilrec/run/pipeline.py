@@ -104,9 +104,9 @@ class _Pipeline:
     def run(self) -> Run:
         self._prepare()
         self._check_sizes()
+        self.vectors = self._encode()  # first, since it finds a wrong encoder or template within seconds
         from_anywhere = with_paths(self.recipe, lambda path: path.absolute() if path.exists() else path)
         write_text(self.folder.path / "recipe.yaml", recipe_text(from_anywhere))
-        self.vectors = self._encode()  # first, since it finds a wrong encoder or template within seconds
         self.validate = stages.validator(self.prepared, self.recipe.evaluate)
         models = {name: [folder] for name, folder in self._baselines().items()}
         models[TEACHER] = [self._teacher()]
