@@ -66,7 +66,21 @@ def test_a_plan_holds_every_row_once_in_as_few_batches_as_there_can_be(lengths, 
     plan = plan_batches(np.array(lengths), batch_size=batch_size, generator=np.random.default_rng(seed))
     assert sorted(np.concatenate(plan)) == list(range(len(lengths)))
     assert len(plan) == -(-len(lengths) // batch_size)
-    assert max(map(len, plan)) <= batch_size
+    assert min(map(len, plan)) >= 1
+
+
+def test_a_batch_holds_many_short_windows_or_few_long_ones():
+    """Six windows of 1 and two of 3 make two batches of 6 positions; the usual four and four would make 4 and 8."""
+    lengths = np.array([1, 3, 1, 1, 1, 3, 1, 1])
+    plan = plan_batches(lengths, batch_size=4, generator=np.random.default_rng(0))
+    assert sorted(lengths[rows].tolist() for rows in plan) == [[1] * 6, [3, 3]]
+
+
+def test_a_position_weighs_the_same_in_whatever_window_it_is():
+    lengths = np.random.default_rng(0).geometric(0.1, size=4000).clip(1, 50)
+    plan = plan_batches(lengths, batch_size=64, generator=np.random.default_rng(0))
+    positions = np.array([lengths[rows].sum() for rows in plan])
+    assert positions.std() < 0.1 * positions.mean()
 
 
 def test_the_same_generator_gives_the_same_plan_and_another_one_another():
