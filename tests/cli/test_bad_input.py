@@ -76,7 +76,8 @@ def test_the_same_messages_come_from_data_and_as_a_report_from_check(command, tm
     assert not (tmp_path / "data").exists()
     checked = command("check", tmp_path / "log.csv")
     assert checked.code == 1  # usable with an option
-    assert checked.out.endswith('Usable with missing_ids="drop".\n')
+    assert 'Usable with missing_ids="drop".\n' in checked.out
+    assert "--missing-ids drop" in checked.out.splitlines()[-1]
     assert command("check", tmp_path / "log.csv", "--missing-ids", "drop").code == 0
 
 

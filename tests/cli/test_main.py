@@ -111,3 +111,10 @@ def test_numbers_are_read_in_their_order():
 def test_text_that_holds_no_numbers_is_refused(text):
     with pytest.raises(SettingsError, match=r"--cutoffs .*: expected whole numbers separated by commas, such as 5,10"):
         options.numbers_from(text, "--cutoffs")
+
+
+def test_the_version_is_printed(command):
+    from distilrec import __version__
+
+    called = command("--version")
+    assert (called.code, called.out) == (0, f"distilrec {__version__}\n")

@@ -10,6 +10,8 @@ import typer
 from distilrec.cli.app import app
 from distilrec.cli.options import Columns, columns_from
 
+_USABLE_WITH_OPTIONS = 1
+
 
 @app.command()
 def check(
@@ -41,6 +43,8 @@ def check(
     report = check_log(path, items=items, users=users, columns=columns_from(columns), separator=separator, **cleaning)
     for line in report.lines():
         typer.echo(line)
+    if report.exit_code == _USABLE_WITH_OPTIONS:
+        typer.echo("Here such an option is given as --missing-ids drop; in a recipe, as missing_ids: drop under data.")
     raise typer.Exit(report.exit_code)
 
 
