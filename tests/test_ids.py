@@ -1,5 +1,7 @@
 """Outside ids become row numbers, in whichever form they arrive."""
 
+import math
+
 import numpy as np
 import polars as pl
 import pytest
@@ -12,7 +14,10 @@ INTEGERS = IdIndex(pl.Series([50, 181, -7]))
 WORDS = IdIndex(pl.Series(["50", "tt01", "007"]))
 
 
-@pytest.mark.parametrize("ids", [[50, -7, 181], ["50", "-7", "181"], [np.int64(50), np.str_("-7"), np.int32(181)]])
+@pytest.mark.parametrize(
+    "ids",
+    [[50, -7, 181], ["50", "-7", " 181 "], [np.int64(50), np.str_("-7"), np.int32(181)], [50.0, np.float64(-7), 181]],
+)
 def test_numbers_are_found_as_numbers_and_as_text(ids):
     assert INTEGERS.rows(ids).tolist() == [0, 2, 1]
 
@@ -22,7 +27,8 @@ def test_text_is_found_as_text_and_as_a_number():
 
 
 @pytest.mark.parametrize(
-    "unknown", [51, "51", "", "-", " 50", "050", "5e1", "50.0", "\u0665\u0660", "\u00b2", 50.0, True, None, (50,)]
+    "unknown",
+    [51, "51", "", "-", "050", "5e1", "50.0", "\u0665\u0660", "\u00b2", 50.5, math.nan, math.inf, True, None, (50,)],
 )
 def test_what_only_looks_like_an_id_is_unknown(unknown):
     assert INTEGERS.rows([unknown]).tolist() == [-1]

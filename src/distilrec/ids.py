@@ -14,7 +14,8 @@ class IdIndex:
     """Finds the row number of an outside id.
 
     Ids are integers or text, as the log had them; an id that is asked for in the other form (`"50"` for `50`) is
-    found too, since that is how ids arrive from a command line or a URL.
+    found too, since that is how ids arrive from a command line or a URL; so is `50.0`, since that is what pandas makes
+    of a whole number in a column with gaps.
     """
 
     def __init__(self, ids: pl.Series) -> None:
@@ -32,10 +33,12 @@ class IdIndex:
     def _row(self, value: object) -> int:
         if isinstance(value, np.generic):
             value = value.item()
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int | str):
             return -1
-        if self._integers and isinstance(value, str):
-            value = _as_integer(value)
+        if isinstance(value, str):
+            value = _as_integer(value.strip()) if self._integers else value.strip()
         return self._rows.get(value if self._integers else str(value), -1)
 
 

@@ -303,20 +303,18 @@ def test_the_step_size_over_four_batches_and_at_the_end(changes, rates):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "device", "bf16", "amx", "cuda", "chosen"),
+    ("wanted", "device", "flags", "cuda", "chosen"),
     [
-        ("float32", "cuda", True, True, True, torch.float32),
-        ("bfloat16", "cpu", False, False, False, torch.bfloat16),
-        ("auto", "cpu", True, False, False, torch.bfloat16),
-        ("auto", "cpu", False, True, False, torch.bfloat16),
-        ("auto", "cpu", False, False, True, torch.float32),
-        ("auto", "cuda", False, False, True, torch.bfloat16),
-        ("auto", "cuda", True, True, False, torch.float32),
-        ("auto", "mps", True, True, True, torch.float32),
+        ("float32", "cuda", ["amx_bf16"], True, torch.float32),
+        ("bfloat16", "cpu", [], False, torch.bfloat16),
+        ("auto", "cpu", ["avx512_bf16"], False, torch.bfloat16),
+        ("auto", "cpu", [], True, torch.float32),
+        ("auto", "cuda", [], True, torch.bfloat16),
+        ("auto", "cuda", ["amx_bf16"], False, torch.float32),
+        ("auto", "mps", ["amx_bf16"], True, torch.float32),
     ],
 )
-def test_bfloat16_is_taken_where_the_device_multiplies_it_fast(monkeypatch, wanted, device, bf16, amx, cuda, chosen):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+def test_bfloat16_is_taken_where_the_device_multiplies_it_fast(monkeypatch, wanted, device, flags, cuda, chosen):
+    monkeypatch.setattr("distilrec.distil.loop.fast_bf16_flags", lambda: flags)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: cuda)
     assert choose_precision(wanted, torch.device(device)) == chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from distilrec.errors import ArtifactError, DataError
 from distilrec.files import atomic_path, read_json, sha256_of_arrays, sha256_of_value, write_json
+from distilrec.ids import IdIndex
 from distilrec.types import IntArray, Ragged
 
 Ids = Sequence[int | str] | IntArray | pl.Series
@@ -52,11 +53,11 @@ class Interactions:
 
     def item_rows(self, ids: Ids) -> IntArray:
         """Row numbers of item ids, -1 for an unknown one; 50 and "50" are the same id."""
-        return _rows(self._row_of_item, ids)
+        return self._item_index.rows(ids)
 
     def user_rows(self, ids: Ids) -> IntArray:
         """Row numbers of user ids, -1 for an unknown one; 50 and "50" are the same id."""
-        return _rows(self._row_of_user, ids)
+        return self._user_index.rows(ids)
 
     def digest(self) -> str:
         """SHA-256 of everything: events, users and items."""
@@ -104,12 +105,12 @@ class Interactions:
         return loaded
 
     @cached_property
-    def _row_of_item(self) -> dict[str, int]:
-        return {str(value): row for row, value in enumerate(self.items["item_id"].to_list())}
+    def _item_index(self) -> IdIndex:
+        return IdIndex(self.items["item_id"])
 
     @cached_property
-    def _row_of_user(self) -> dict[str, int]:
-        return {str(value): row for row, value in enumerate(self.users["user_id"].to_list())}
+    def _user_index(self) -> IdIndex:
+        return IdIndex(self.users["user_id"])
 
 
 def build_interactions(
@@ -171,16 +172,6 @@ def _used(table: pl.DataFrame, rows: pl.Series) -> tuple[pl.DataFrame, IntArray]
     used = np.zeros(table.height, dtype=bool)
     used[rows.to_numpy()] = True
     return table.filter(pl.Series(used)), np.cumsum(used, dtype=np.int64) - 1
-
-
-def _rows(row_of: dict[str, int], ids: Ids) -> IntArray:
-    values: Iterable[object] = ids.tolist() if isinstance(ids, np.ndarray) else ids
-    return np.array([row_of.get(_plain(value), -1) for value in values], dtype=np.int64)
-
-
-def _plain(value: object) -> str:
-    whole = isinstance(value, float) and value.is_integer()  # pandas turns whole columns with a gap into floats
-    return str(int(value)) if whole and isinstance(value, float) else str(value).strip()
 
 
 def _table_digest(table: pl.DataFrame) -> str:

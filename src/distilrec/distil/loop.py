@@ -20,6 +20,7 @@ from distilrec.distil import checkpoint
 from distilrec.distil.checkpoint import Place
 from distilrec.distil.losses import CatalogueLoss, SoftLabels, distillation_loss
 from distilrec.distil.settings import DistilSettings, TrainSettings
+from distilrec.encode.processor import fast_bf16_flags
 from distilrec.errors import MissingExtraError, SettingsError, TrainingError
 from distilrec.files import sha256_of_arrays, sha256_of_value
 from distilrec.knowledge import Knowledge, KnowledgeSource
@@ -96,11 +97,9 @@ def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
     """bfloat16 where the device multiplies it faster than float32, unless told otherwise."""
     if wanted != "auto":
         return torch.bfloat16 if wanted == "bfloat16" else torch.float32
-    if device.type == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    else:
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if fast else torch.float32
+    on_processor = device.type == "cpu" and bool(fast_bf16_flags())
+    on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if on_processor or on_gpu else torch.float32
 
 
 class _Run:
