@@ -16,7 +16,7 @@ import pytest
 import distilrec
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "config", "files", "progress", "seeding"),
+    ("types", "errors", "config", "files", "memory", "progress", "seeding"),
     ("artifact", "knowledge", "ids", "card"),
     ("sources",),
     ("data",),

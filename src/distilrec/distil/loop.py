@@ -24,6 +24,7 @@ from distilrec.encode.processor import fast_bf16_flags
 from distilrec.errors import MissingExtraError, SettingsError, TrainingError
 from distilrec.files import sha256_of_arrays, sha256_of_value
 from distilrec.knowledge import Knowledge, KnowledgeSource
+from distilrec.memory import give_back_freed_memory
 from distilrec.progress import Advance, progress
 from distilrec.seeding import derive_seed, generator
 from distilrec.types import Batch
@@ -84,6 +85,7 @@ def train(
             loss, score = place.total_loss / place.seen_positions, validate(run.plain_model)
             best = _note_score(place, best, run.plain_model, loss, score, seconds)
             run.save(checkpoint_path, place, best)
+            give_back_freed_memory()
             advance(
                 0,
                 f"epoch {place.epoch}, loss {loss:.4f}, validation {score:.5f}, best {place.best_score:.5f}",

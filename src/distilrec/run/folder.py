@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from distilrec import __version__
 from distilrec.errors import ArtifactError, StorageError
 from distilrec.files import read_json, sha256_of_value, write_json
+from distilrec.memory import give_back_freed_memory
 
 _STAGE, _RUN, _LOCK = "stage.json", "run.json", ".lock"
 Say = Callable[[str], None]
@@ -78,6 +79,7 @@ class RunFolder:
         write_json(partial / _STAGE, about)
         began = time.monotonic()
         work(partial)
+        give_back_freed_memory()
         seconds = round(time.monotonic() - began, 2)
         write_json(partial / _STAGE, {**about, "seconds": seconds, "resumed": resumed})
         self._say(f"{name}: done in {seconds:.1f} s")
