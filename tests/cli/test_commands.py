@@ -93,7 +93,7 @@ def test_the_stages_lead_from_a_log_to_a_distilled_and_judged_student(command, s
 
     called = command("compare", tmp_path / "from-disk" / "test", tmp_path / "alone" / "test")
     assert called.code == 0
-    assert re.search(r"from-disk.* and .*alone.* NDCG@10 .* \(paired bootstrap over \d+ users\)", called.out)
+    assert re.search(r"from-disk\S* is better than \S*alone\S* by 0\.\d{4} NDCG@10 .* over \d+ users\)", called.out)
 
 
 def test_baselines_are_saved_as_models_that_can_be_asked(command, prepared, tmp_path):
