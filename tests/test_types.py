@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilrec.types import Batch, Cases, Ragged, Scorer
+from distilrec.types import Batch, Cases, Ragged, Scorer, ranges
 
 ROWS = st.lists(st.lists(st.integers(0, 2**40), max_size=5), max_size=8)
 
@@ -71,3 +71,7 @@ def test_anything_with_items_and_scores_is_a_scorer():
 
     assert isinstance(Zeros(), Scorer)
     assert not isinstance(object(), Scorer)
+
+
+def test_ranges_are_laid_end_to_end_and_may_be_empty():
+    assert ranges(np.array([5, 9, 0]), np.array([2, 0, 3])).tolist() == [5, 6, 0, 1, 2]

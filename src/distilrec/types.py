@@ -21,6 +21,13 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
 
 
+def ranges(begins: IntArray, counts: IntArray) -> IntArray:
+    """begin, begin + 1, ... for each count, end to end: `ranges([5, 0], [2, 3])` is 5, 6, 0, 1, 2."""
+    before = np.cumsum(counts) - counts
+    joined: IntArray = np.arange(counts.sum()) + np.repeat(begins - before, counts)
+    return joined
+
+
 @dataclass(frozen=True)
 class Ragged:
     """Many integer arrays of different lengths, end to end: row i is `values[offsets[i]:offsets[i + 1]]`."""

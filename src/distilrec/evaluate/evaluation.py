@@ -18,7 +18,7 @@ from distilrec.evaluate.bootstrap import Interval, bootstrap_interval, bootstrap
 from distilrec.evaluate.ranking import check_cutoffs, hit_rate, mrr, ndcg, precision, ranks_of_relevant, recall
 from distilrec.files import atomic_path, sha256_of_arrays, write_json
 from distilrec.progress import progress
-from distilrec.types import Batch, Cases, IntArray, Ragged, Scorer
+from distilrec.types import Batch, Cases, Ragged, Scorer, ranges
 
 METRICS_AT_K = {"ndcg": ndcg, "recall": recall, "hit_rate": hit_rate, "mrr": mrr, "precision": precision}
 TIES = "against the model"
@@ -189,7 +189,7 @@ def _ranks(scorer: Scorer, cases: Cases, exclude_history: bool, batch_size: int,
             _check_width(scores.shape, (len(rows), scorer.n_items))
             excluded = histories if exclude_history else None
             batch_ranks = ranks_of_relevant(scores, relevant, excluded, case_numbers=rows)
-            ranks[_positions(cases.relevant, rows)] = batch_ranks.values
+            ranks[ranges(cases.relevant.offsets[rows], cases.relevant.lengths[rows])] = batch_ranks.values
             advance(len(rows))
     return Ragged(ranks, cases.relevant.offsets)
 
@@ -202,14 +202,6 @@ def _each_once(rows: Ragged) -> Ragged:
     kept = np.sort(first)
     counts = np.bincount(owners[kept], minlength=len(rows))
     return Ragged(rows.values[kept], np.concatenate([[0], np.cumsum(counts)]))
-
-
-def _positions(ragged: Ragged, rows: IntArray) -> IntArray:
-    """Where the values of some rows lie, end to end in the order of the rows."""
-    lengths = ragged.lengths[rows]
-    before = np.cumsum(lengths) - lengths
-    positions: IntArray = np.arange(lengths.sum()) + np.repeat(ragged.offsets[rows] - before, lengths)
-    return positions
 
 
 def _frame(cases: Cases, ranks: Ragged, cutoffs: Sequence[int]) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from distilrec.config import Settings
 from distilrec.errors import ArtifactError
 from distilrec.models.checks import State, check_sequences, check_state
 from distilrec.models.cooccurrence import cooccurrence_blocks, users_of_items
-from distilrec.types import Batch, FloatArray, IntArray, Ragged
+from distilrec.types import Batch, FloatArray, IntArray, Ragged, ranges
 
 
 class ItemKNNSettings(Settings):
@@ -74,7 +74,7 @@ class ItemKNN:
         for case, length in enumerate(batch.lengths):
             items, weights = self._weighted(batch.items[case, :length])
             counts = self.offsets[items + 1] - self.offsets[items]
-            pairs = _positions(self.offsets[items], counts)
+            pairs = ranges(self.offsets[items], counts)
             weighted = self.similarities[pairs] * np.repeat(weights, counts)
             scores[case] = np.bincount(self.neighbours[pairs], weights=weighted, minlength=self.n_items)
         return scores
@@ -105,13 +105,6 @@ def _nearest(others: IntArray, cosines: FloatArray, item: int, k: int) -> IntArr
     best_first = np.argsort(-cosines, kind="stable")
     nearest: IntArray = best_first[others[best_first] != item][:k]
     return nearest
-
-
-def _positions(begins: IntArray, counts: IntArray) -> IntArray:
-    """begin, begin + 1, ... for each count, end to end."""
-    before = np.cumsum(counts) - counts
-    positions: IntArray = np.arange(counts.sum()) + np.repeat(begins - before, counts)
-    return positions
 
 
 def _check_pairs(neighbours: NDArray[np.int32], similarities: FloatArray, offsets: IntArray) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from distilrec.data.batches import in_order
 from distilrec.files import sha256_of_arrays
 from distilrec.knowledge import Knowledge, KnowledgeWriter
 from distilrec.models.transformer import Transformer
 from distilrec.progress import progress
-from distilrec.types import Batch, FloatArray, IntArray
+from distilrec.types import Batch, FloatArray, IntArray, ranges
 
 _BATCH_WINDOWS = 256
 
@@ -81,12 +82,8 @@ def _shard(
 ) -> FloatArray:
     """The vectors of consecutive windows, [positions, D_teacher], worked out shortest window first."""
     lengths = positions[rows]
-    starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
-    vectors = np.empty((int(starts[-1]), teacher.item_vectors().shape[1]), dtype=np.float32)
-    order = np.argsort(lengths, kind="stable")
-    for start in range(0, len(order), _BATCH_WINDOWS):
-        chosen = order[start : start + _BATCH_WINDOWS]
-        found = teacher.history_vectors(make_batch(rows[chosen]))
-        at = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in chosen])
-        vectors[at] = found
+    starts = np.cumsum(lengths) - lengths
+    vectors = np.empty((int(lengths.sum()), teacher.item_vectors().shape[1]), dtype=np.float32)
+    for chosen in in_order(lengths, batch_size=_BATCH_WINDOWS):
+        vectors[ranges(starts[chosen], lengths[chosen])] = teacher.history_vectors(make_batch(rows[chosen]))
     return vectors
