@@ -45,6 +45,22 @@ def test_positions_are_one_fewer_than_items():
     assert len(windows) == 2
 
 
+def test_each_window_knows_its_sequence_and_how_much_of_it_lies_before():
+    """Of the second sequence, 5 6 7 are the newest; 4 5 before them begin at its start."""
+    windows = Windows.cut(Ragged.of([[9], [4, 5, 6, 7], [1, 2]]), max_length=2)
+    assert [piece.tolist() for piece in windows.pieces] == [[5, 6, 7], [4, 5], [1, 2]]
+    assert windows.owners.tolist() == [1, 1, 2]
+    assert windows.begins.tolist() == [1, 0, 0]
+
+
+@given(lengths, st.integers(1, 6))
+def test_a_window_is_found_again_in_its_sequence(lengths, max_length):
+    sequences = Ragged.of([np.random.default_rng(length).integers(0, 9, length) for length in lengths])
+    windows = Windows.cut(sequences, max_length=max_length)
+    for piece, owner, begin in zip(windows.pieces, windows.owners, windows.begins, strict=True):
+        assert piece.tolist() == sequences[owner][begin : begin + len(piece)].tolist()
+
+
 def test_a_batch_is_padded_on_the_right_and_its_targets_are_the_items_moved_by_one():
     windows = Windows.cut(Ragged.of([[1, 2, 3], [4, 5], [6, 7, 8, 9]]), max_length=9)
     batch = windows.batch(np.array([1, 0]))

@@ -241,7 +241,7 @@ def test_a_teacher_of_another_catalogue_is_refused():
 def test_knowledge_of_other_windows_is_refused_before_it_does_harm(tmp_path):
     """The other windows are of the same lengths, so that nothing else would notice."""
     windows, other = circle(), circle(seed=0)
-    other = Windows(Ragged((other.pieces.values + 1) % N_ITEMS, other.pieces.offsets))
+    other = Windows(Ragged((other.pieces.values + 1) % N_ITEMS, other.pieces.offsets), other.owners, other.begins)
     writer = KnowledgeWriter(tmp_path, about={"windows_digest": other.digest()}, positions=other.positions)
     writer.write_shard(0, np.zeros((int(other.positions.sum()), 4), np.float32))
     knowledge = writer.finish(np.zeros((N_ITEMS, 4), np.float32))

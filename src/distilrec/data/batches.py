@@ -27,6 +27,8 @@ class Windows:
     """
 
     pieces: Ragged  # at least two items each
+    owners: IntArray  # [windows], which sequence each is a piece of
+    begins: IntArray  # [windows], how many items of that sequence lie before it
 
     @classmethod
     def cut(cls, sequences: Ragged, *, max_length: int) -> Windows:
@@ -36,10 +38,12 @@ class Windows:
         """
         if max_length < 1:
             raise SettingsError(f"max_length is {max_length}; expected at least 1")
-        pieces = [piece for sequence in sequences for piece in _cut(sequence, max_length)]
-        if not pieces:
+        spans = [(owner, *span) for owner, n in enumerate(sequences.lengths) for span in _spans(int(n), max_length)]
+        if not spans:
             raise DataError("no training sequence has two events; nothing can be learnt from single events")
-        return cls(Ragged.of(pieces))
+        owners, begins, _ = np.array(spans, dtype=np.int64).T.copy()
+        pieces = Ragged.of([sequences[o][b:e] for o, b, e in spans])
+        return cls(pieces, owners, begins)
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -100,6 +104,6 @@ def in_order(lengths: IntArray, *, batch_size: int) -> list[IntArray]:
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def _cut(sequence: IntArray, max_length: int) -> list[IntArray]:
-    ends = range(len(sequence), 1, -max_length)
-    return [sequence[max(0, end - max_length - 1) : end] for end in ends]
+def _spans(length: int, max_length: int) -> list[tuple[int, int]]:
+    """Where the windows of a sequence begin and end, newest first."""
+    return [(max(0, end - max_length - 1), end) for end in range(length, 1, -max_length)]
