@@ -13,7 +13,7 @@ from distilrec.config import Settings
 from distilrec.errors import ArtifactError, MissingExtraError, SettingsError
 from distilrec.models.checks import State, check_sequences, check_state
 from distilrec.models.cooccurrence import cooccurrence_blocks
-from distilrec.types import Batch, FloatArray, Ragged
+from distilrec.types import Batch, FloatArray, IntArray, Ragged
 
 Matrix = NDArray[np.floating]
 _DOUBLE_BELOW = 5_000  # items up to which float64 costs little; above, float32 halves the time and the memory
@@ -68,6 +68,22 @@ class EASE:
             scores[case] = self.weights[np.unique(batch.items[case, :length])].sum(axis=0)  # histories are short
         return scores
 
+    def position_scores(self, batch: Batch) -> FloatArray:
+        """The scores after each real position of each history, [P, N]: what `scores` gives its beginnings.
+
+        Each position adds its item's row to the scores of the one before, unless the item was there already.
+        """
+        scores = np.empty((int(batch.lengths.sum()), self.n_items), dtype=np.float32)
+        end = 0
+        for case, length in enumerate(batch.lengths):
+            history = batch.items[case, :length]
+            own = scores[end : end + length]
+            own[:] = self.weights[history]
+            own[~_first_uses(history)] = 0
+            np.cumsum(own, axis=0, out=own)
+            end += length
+        return scores
+
     def state(self) -> dict[str, FloatArray]:
         """The weights."""
         return {"weights": self.weights}
@@ -80,6 +96,13 @@ class EASE:
         if weights.shape[0] != weights.shape[1]:
             raise ArtifactError(f"ease: weights has shape {weights.shape}; expected as many rows as columns")
         return cls(settings, weights)
+
+
+def _first_uses(history: IntArray) -> NDArray[np.bool_]:
+    """Which positions of a history have an item for the first time."""
+    first = np.zeros(len(history), dtype=np.bool_)
+    first[np.unique(history, return_index=True)[1]] = True
+    return first
 
 
 def _invert(matrix: Matrix) -> Matrix:

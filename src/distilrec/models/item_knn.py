@@ -79,6 +79,28 @@ class ItemKNN:
             scores[case] = np.bincount(self.neighbours[pairs], weights=weighted, minlength=self.n_items)
         return scores
 
+    def position_scores(self, batch: Batch) -> FloatArray:
+        """The scores after each real position of each history, [P, N]: what `scores` gives its beginnings.
+
+        Each position is the one before, a step older, plus its own item, less what that item still counted there.
+        """
+        half_life = self.settings.recency_half_life
+        fade = 1.0 if half_life is None else 0.5 ** (1 / half_life)
+        scores = np.empty((int(batch.lengths.sum()), self.n_items), dtype=np.float32)
+        row = 0
+        for case, length in enumerate(batch.lengths):
+            last_use: dict[int, int] = {}
+            now = np.zeros(self.n_items, dtype=np.float32)
+            for at, item in enumerate(batch.items[case, :length].tolist()):
+                now *= np.float32(fade)
+                counted = fade ** (at - last_use[item]) if item in last_use else 0.0
+                pairs = slice(self.offsets[item], self.offsets[item + 1])
+                now[self.neighbours[pairs]] += np.float32(1 - counted) * self.similarities[pairs]
+                last_use[item] = at
+                scores[row] = now
+                row += 1
+        return scores
+
     def _weighted(self, history: IntArray) -> tuple[IntArray, FloatArray]:
         """The different items of a history and their weights; a repeated item is as old as its last use."""
         items, ages = np.unique(history[::-1], return_index=True)

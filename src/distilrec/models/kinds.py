@@ -18,6 +18,13 @@ _KINDS = {
     "item_knn": ("distilrec.models.item_knn", "ItemKNN", "ItemKNNSettings"),
     "ease": ("distilrec.models.ease", "EASE", "EASESettings"),
     "transformer": ("distilrec.models.transformer", "Transformer", "TransformerSettings"),
+    "lightgcn": ("distilrec.models.lightgcn", "LightGCN", "LightGCNSettings"),
+    "ensemble": ("distilrec.models.ensemble", "Ensemble", "EnsembleSettings"),
+    "text_language_model": (
+        "distilrec.models.text_language_model",
+        "TextLanguageModel",
+        "TextLanguageModelSettings",
+    ),
 }
 
 
