@@ -75,12 +75,10 @@ def _from_hub(name: str) -> Path:
 
 def read_folder(path: Path) -> EncoderFolder:
     """Read what a folder says about itself; refuse what could not be computed faithfully."""
-    modules = _modules(path)
-    if modules[0][0] != "Transformer":
-        raise SourceError(f"{path} begins with a {modules[0][0]}; expected a Transformer")
-    transformer = modules[0][1]
-    _check_transformer(transformer)
-    rest = modules[1:]
+    transformer = transformer_folder(path)
+    if read_object(transformer / "config.json").get("is_encoder_decoder"):
+        raise SourceError(f"{transformer} is an encoder-decoder; expected a model that encodes by itself")
+    rest = _modules(path)[1:]
     pooling = "mean"
     if rest and rest[0][0] == "Pooling":
         pooling, rest = _pooling(rest[0][1]), rest[1:]
@@ -99,6 +97,15 @@ def read_folder(path: Path) -> EncoderFolder:
         lower_case=bool(settings.get("do_lower_case", False)),
         prompt=_prompt(path),
     )
+
+
+def transformer_folder(path: Path) -> Path:
+    """Where the transformer itself lies in a model's folder: its configuration, and weights that open safely."""
+    kind, folder = _modules(path)[0]
+    if kind != "Transformer":
+        raise SourceError(f"{path} begins with a {kind}; expected a Transformer")
+    _check_transformer(folder)
+    return folder
 
 
 def _modules(path: Path) -> list[tuple[str, Path]]:
@@ -120,8 +127,6 @@ def _check_transformer(folder: Path) -> None:
         others = sorted(file.name for file in (*folder.glob("*.bin"), *folder.glob("*.pt")))
         has = f"; it has {', '.join(others)}, which can run code when opened" if others else ""
         raise SourceError(f"{folder} holds no *.safetensors weights{has}. Convert them to safetensors first")
-    if read_object(folder / "config.json").get("is_encoder_decoder"):
-        raise SourceError(f"{folder} is an encoder-decoder; expected a model that encodes by itself")
 
 
 def _pooling(folder: Path) -> str:

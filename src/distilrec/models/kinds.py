@@ -20,6 +20,11 @@ _KINDS = {
     "transformer": ("distilrec.models.transformer", "Transformer", "TransformerSettings"),
     "lightgcn": ("distilrec.models.lightgcn", "LightGCN", "LightGCNSettings"),
     "ensemble": ("distilrec.models.ensemble", "Ensemble", "EnsembleSettings"),
+    "item_language_model": (
+        "distilrec.models.item_language_model",
+        "ItemLanguageModel",
+        "ItemLanguageModelSettings",
+    ),
     "text_language_model": (
         "distilrec.models.text_language_model",
         "TextLanguageModel",
