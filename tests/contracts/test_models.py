@@ -15,8 +15,10 @@ from distilrec.distil.loop import train
 from distilrec.distil.settings import TrainSettings
 from distilrec.errors import DistilRecError
 from distilrec.models.ease import EASE, EASESettings
+from distilrec.models.ensemble import Ensemble
 from distilrec.models.item_knn import ItemKNN, ItemKNNSettings
 from distilrec.models.kinds import kinds, rebuild
+from distilrec.models.lightgcn import LightGCN, LightGCNSettings
 from distilrec.models.popularity import Popularity
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.recommender import Recommender
@@ -36,6 +38,19 @@ def fit_transformer():
     settings = TrainSettings(epochs=15, batch_size=16, learning_rate=0.01, precision="float32")
     train(model, Windows.cut(WORLD, max_length=STEPS), validate=knows_the_next, settings=settings, quiet=True)
     return model
+
+
+def fit_lightgcn():
+    torch.manual_seed(0)
+    model = LightGCN(LightGCNSettings(width=16, layers=1, half_life=1, max_length=STEPS), WORLD, n_items=N_ITEMS)
+    settings = TrainSettings(epochs=15, batch_size=16, learning_rate=0.01, precision="float32")
+    train(model, Windows.cut(WORLD, max_length=STEPS), validate=knows_the_neighbours, settings=settings, quiet=True)
+    return model
+
+
+def fit_ensemble():
+    members = [FITTED[kind][0]() for kind in ("ease", "transformer")]
+    return Ensemble.of(members, weights=(0.9, 0.1), temperatures=(0.1, 1))
 
 
 def knows_the_next(model):
@@ -72,6 +87,8 @@ FITTED = {
     ),
     "ease": (lambda: EASE.fit(WORLD, n_items=N_ITEMS, settings=EASESettings(l2=1)), knows_the_neighbours),
     "transformer": (fit_transformer, knows_the_next),
+    "lightgcn": (fit_lightgcn, knows_the_neighbours),
+    "ensemble": (fit_ensemble, knows_the_neighbours),
 }
 """For each kind, how to fit it to the world, and how much of the right answer it knows, from 0 to 1."""
 

@@ -77,6 +77,21 @@ def test_one_case_is_scored_as_in_a_batch_of_many():
         assert np.array_equal(row, model.scores(Batch.of([history]))[0])
 
 
+def test_every_position_is_scored_as_the_history_up_to_it():
+    model, histories = fit(), [[0, 3, 0, 1, 3], [], [4], [2, 2, 2]]
+    beginnings = [history[:end] for history in histories for end in range(1, len(history) + 1)]
+    at_positions = model.position_scores(Batch.of(histories))
+    assert (at_positions.shape, at_positions.dtype) == ((5 + 0 + 1 + 3, 5), np.float32)
+    assert at_positions == pytest.approx(model.scores(Batch.of(beginnings)), abs=1e-6)
+
+
+def test_scoring_positions_leaves_the_weights_as_they_were():
+    model = fit()
+    before = model.weights.copy()
+    model.position_scores(Batch.of([[1, 1, 2]]))
+    assert np.array_equal(model.weights, before)
+
+
 def test_items_used_together_are_found():
     scores = fit().scores(Batch.of([[0], [3]]))
     assert scores.argmax(axis=1).tolist() == [1, 4]

@@ -72,6 +72,15 @@ def test_a_repeated_item_is_as_old_as_its_last_use():
     assert scores_of(model, [3, 0, 3])[0][4] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("half_life", [None, 0.5, 1, 10])
+def test_every_position_is_scored_as_the_history_up_to_it(half_life):
+    model, histories = fit(ItemKNNSettings(recency_half_life=half_life)), [[0, 3, 0, 1, 3, 0], [], [4], [2, 2, 2]]
+    beginnings = [history[:end] for history in histories for end in range(1, len(history) + 1)]
+    at_positions = model.position_scores(Batch.of(histories))
+    assert (at_positions.shape, at_positions.dtype) == ((6 + 0 + 1 + 3, 6), np.float32)
+    assert at_positions == pytest.approx(scores_of(model, *beginnings), abs=1e-6)
+
+
 def test_without_history_every_score_is_zero():
     assert not scores_of(fit(), []).any()
 

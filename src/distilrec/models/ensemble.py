@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
 
-from distilrec.config import Settings
+from distilrec.config import Settings, parse
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.models.kinds import Model, rebuild
 from distilrec.types import Batch, FloatArray
@@ -30,7 +29,7 @@ class MemberSettings(Settings):
 class EnsembleSettings(Settings):
     """Who is in an ensemble and how much each is heard."""
 
-    members: tuple[MemberSettings, ...] = Field(min_length=1)
+    members: tuple[MemberSettings, ...]
     """The members; two at least."""
     weights: tuple[float, ...]
     """Each member's share of the average; they sum to 1."""
@@ -52,9 +51,9 @@ class Ensemble:
     @classmethod
     def of(cls, members: Sequence[Model], *, weights: Sequence[float], temperatures: Sequence[float]) -> Self:
         """Put fitted models together."""
-        about = tuple(MemberSettings(kind=m.kind, settings=m.settings.model_dump(mode="json")) for m in members)
-        settings = EnsembleSettings(members=about, weights=tuple(weights), temperatures=tuple(temperatures))
-        return cls(settings, tuple(members))
+        about = [{"kind": member.kind, "settings": member.settings.model_dump(mode="json")} for member in members]
+        values = {"members": about, "weights": weights, "temperatures": temperatures}
+        return cls(parse(EnsembleSettings, values, where="ensemble"), tuple(members))
 
     @property
     def n_items(self) -> int:
