@@ -1,7 +1,7 @@
-"""The body of a pretrained language model: vectors in, hidden states out, each position seeing only itself and before.
+"""The body of a pretrained language model: vectors or words in, hidden states out.
 
-What a language model has beside its blocks is left out: its words, the head that names them, BERT's pooler, T5's
-decoder.
+What a language model has beside its blocks is left out: the head that names words, BERT's pooler, T5's decoder, and
+where vectors are read, the words.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from distilrec.config import Settings
 from distilrec.encode.folder import locate
@@ -50,18 +51,18 @@ class BodySettings(Settings):
 
 
 class Body(nn.Module):
-    """The blocks of a pretrained language model, made causal: `[B, L, H]` -> `[B, L, H]`.
+    """The blocks of a pretrained language model: vectors `[B, L, H]` (`forward`) or words (`read`) -> `[B, L, H]`.
 
-    Padding needs no mask: it stands on the right, where no real position looks. Encoders (BERT, T5) were pretrained to
-    look both ways, and learn here to do without what comes after.
+    Vectors are read causally. Padding then needs no mask: it stands on the right, where no real position looks.
+    Encoders (BERT, T5) were pretrained to look both ways, and learn here to do without what comes after.
     """
 
-    def __init__(self, model: nn.Module, config: Mapping[str, Any]) -> None:
-        """Take a model of transformers over; see `load_body` and `body_from_config`."""
+    def __init__(self, model: nn.Module, config: Mapping[str, Any], *, words: bool = False) -> None:
+        """Take a model of transformers over, with its `words` or without; see `load_body` and `body_from_config`."""
         super().__init__()
         self.config = dict(config)
         self.model = getattr(model, "encoder", model) if hasattr(model, "shared") else model  # T5's encoder
-        self.word_std = _drop_words(self.model)
+        self.word_std = 0.0 if words else _drop_words(self.model)  # of the words left out
         if getattr(self.model, "pooler", None) is not None:
             self.model.pooler = None
         _draw_dropout_fast(self.model)
@@ -71,6 +72,13 @@ class Body(nn.Module):
         if not len(vectors):
             return vectors
         hidden: Tensor = self.model(inputs_embeds=vectors.to(self.dtype)).last_hidden_state
+        return hidden.float()
+
+    def read(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """Hidden states of words after the last block, [B, L] -> [B, L, H], float32; as pretrained, in one direction or
+        both. Padding stands on the right, and `real` is False there, [B, L]."""
+        mask = None if self._family.causal else real[:, None, None]  # [B, 1, 1, L]
+        hidden: Tensor = self.model(input_ids=tokens, attention_mask=mask).last_hidden_state
         return hidden.float()
 
     @property
@@ -107,7 +115,8 @@ class Body(nn.Module):
         if settings.fine_tune == "lora":
             self._add_lora(settings)
         if settings.recompute:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+            for block in self.blocks:
+                _recompute(block)
 
     def _thaw_last(self, count: int) -> None:
         if count > len(self.blocks):
@@ -132,6 +141,9 @@ class Body(nn.Module):
             fan_in_fan_out=self._family.in_by_out,
         )
         inject_adapter_in_model(lora, self.model, adapter_name=_ADAPTER)
+        for parameter in self.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()  # peft makes them of the type of what they are added to
         _draw_dropout_fast(self.model)
 
     def weights(self) -> dict[str, Tensor]:
@@ -148,8 +160,8 @@ class Body(nn.Module):
         return plain
 
 
-def load_body(settings: BodySettings) -> Body:
-    """A body from a folder, ready to be trained as the settings say.
+def load_body(settings: BodySettings, *, words: bool = False) -> Body:
+    """A body from a folder, with its words or without, ready to be trained as the settings say.
 
     Random weights and what LoRA starts from are drawn from torch's own generator: seed that first.
 
@@ -168,14 +180,14 @@ def load_body(settings: BodySettings) -> Body:
         share=settings.dropout,
         dtype=torch.bfloat16 if settings.frozen_dtype == "bfloat16" else torch.float32,
     )
-    body = Body(model, config)
+    body = Body(model, config, words=words)
     body.tune(settings)
     return body
 
 
-def body_from_config(config: Mapping[str, Any]) -> Body:
+def body_from_config(config: Mapping[str, Any], *, words: bool = False) -> Body:
     """A body with random weights from the configuration of another, without any file."""
-    return Body(build_random(config), config)
+    return Body(build_random(config, words=words), config, words=words)
 
 
 def _drop_words(model: nn.Module) -> float:
@@ -189,6 +201,21 @@ def _drop_words(model: nn.Module) -> float:
             setattr(holder, name, None)
             return std
     raise AssertionError("a family without a known table of words")
+
+
+def _recompute(block: nn.Module) -> None:
+    """Keep only what goes into a block in training, and work the rest out again in the backward pass.
+
+    transformers' own switch for this wants the table of words, which is not there any more.
+    """
+    plain = block.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if not (block.training and torch.is_grad_enabled()):
+            return plain(*args, **kwargs)
+        return checkpoint(plain, *args, use_reentrant=False, **kwargs)
+
+    block.forward = forward
 
 
 class _Dropout(nn.Dropout):

@@ -1,6 +1,7 @@
 """The kinds of pretrained language model that are known here, and how one is built, with its own weights or without.
 
-All of them get the same attention, which looks only backwards, so that encoders are as causal as decoders.
+All of them get the same attention, which looks only backwards unless it is given a mask, so that encoders can be as
+causal as decoders.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,11 +37,13 @@ class Family:
     """Whether their weights are stored `[in, out]`."""
     positions_after_padding: bool = False
     """Whether positions count from the padding token's number."""
+    causal: bool = False
+    """Whether they were pretrained to look only backwards (decoders)."""
 
 
 _BERT = ("encoder.layer", ("query", "key", "value", "attention.output.dense"))
 _ROBERTA = Family(*_BERT, positions_after_padding=True)
-_LLAMA = Family("layers", ("q_proj", "k_proj", "v_proj", "o_proj"))
+_LLAMA = Family("layers", ("q_proj", "k_proj", "v_proj", "o_proj"), causal=True)
 _T5 = Family("block", ("SelfAttention.q", "SelfAttention.k", "SelfAttention.v", "SelfAttention.o"))
 FAMILIES = {
     "bert": Family(*_BERT),
@@ -47,7 +51,7 @@ FAMILIES = {
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
     "distilbert": Family("transformer.layer", ("q_lin", "k_lin", "v_lin", "out_lin")),
-    "gpt2": Family("h", ("attn.c_attn", "attn.c_proj"), in_by_out=True),
+    "gpt2": Family("h", ("attn.c_attn", "attn.c_proj"), in_by_out=True, causal=True),
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
@@ -65,6 +69,8 @@ _DROPOUTS = (
     *("embd_pdrop", "resid_pdrop", "attn_pdrop"),  # GPT-2
     "dropout_rate",  # T5
 )
+_FEW = 16  # words of a table that is made only to be left out
+_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 _NOT_SAID = ("_name_or_path", "architectures", "dtype", "id2label", "label2id", "transformers_version")
 _FIXED = {"use_cache": False, "is_decoder": False, "add_cross_attention": False}
 
@@ -88,8 +94,11 @@ def load_pretrained(
             f"{', '.join(FAMILIES)}"
         )
     config = _read_config(place, share)
-    if random:
-        return _from_config(config, dtype), _told(config)
+    model = _from_config(config, dtype) if random else _with_weights(place, config, dtype)
+    return model, _told(config)
+
+
+def _with_weights(place: Path, config: Any, dtype: torch.dtype) -> nn.Module:  # noqa: ANN401
     with _quietly():
         try:
             model, found = _maker(config).from_pretrained(
@@ -100,28 +109,37 @@ def load_pretrained(
                 attn_implementation=_causal_attention(),
                 output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:  # transformers' ways to refuse a folder
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:  # its ways to refuse a folder
             raise SourceError(f"{place} cannot be loaded as a language model: {error}") from error
     lacking = sorted(name for name in found["missing_keys"] if "pooler" not in name)
     if lacking:
-        raise SourceError(
-            f"the weights in {place} lack {', '.join(lacking[:3])}; expected those of a whole {kind} model"
-        )
-    return model, _told(config)
+        told = ", ".join(lacking[:3])
+        raise SourceError(f"the weights in {place} lack {told}; expected a whole {config.model_type} model")
+    loaded: nn.Module = model
+    return loaded
 
 
-def build_random(config: Mapping[str, Any]) -> nn.Module:
-    """A language model of a configuration that was told by `load_pretrained`, with random weights and hardly a word."""
+def build_random(config: Mapping[str, Any], *, words: bool = False) -> nn.Module:
+    """A language model of a configuration that was told by `load_pretrained`, with random weights.
+
+    It has its table of `words` only where they are wanted, and otherwise hardly any.
+    """
     _require_transformers()
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     kind = config.get("model_type")
     if kind not in FAMILIES:
         raise ArtifactError(f"the body is of type {kind!r}; known: {', '.join(FAMILIES)}")
-    few_words = {**config, "vocab_size": int(config.get("pad_token_id") or 0) + 1}
-    few_words |= {"bos_token_id": None, "eos_token_id": None}  # which would lie outside
-    del few_words["model_type"]
-    return _from_config(AutoConfig.for_model(str(kind), **few_words), torch.float32)
+    changed = dict(config)
+    if not words:
+        outside = [name for name in _TOKENS if (config.get(name) or 0) >= _FEW]
+        changed |= {"vocab_size": _FEW, **dict.fromkeys(outside)}
+    del changed["model_type"]
+    try:
+        return _from_config(AutoConfig.for_model(str(kind), **changed), torch.float32)
+    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+        raise ArtifactError(f"the body's configuration makes no sense to transformers: {error}") from None
 
 
 def max_positions(config: Any) -> int | None:  # noqa: ANN401  (a configuration of transformers)
@@ -135,11 +153,12 @@ def max_positions(config: Any) -> int | None:  # noqa: ANN401  (a configuration 
 
 def _read_config(folder: Path, share: float | None) -> Any:  # noqa: ANN401
     _require_transformers()
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
         raise SourceError(f"{folder}/config.json cannot be read as a model's configuration: {error}") from error
     for name, value in _FIXED.items():
         if hasattr(config, name):
@@ -186,41 +205,52 @@ def _attend(
     position_bias: Tensor | None = None,
     **_: object,  # whatever else a model of transformers passes on
 ) -> tuple[Tensor, None]:
-    """Causal attention as transformers calls it: all [B, heads, L, width of a head] -> [B, L, heads, width of a head].
+    """Attention as transformers calls it: all [B, heads, L, width of a head] -> [B, L, heads, width of a head].
 
-    A mask is never given: transformers makes none for an attention that it does not know.
+    A mask tells for each key whether it may be looked at, [B, 1, 1, L]; without one, each place sees itself and what
+    comes before it. Transformers makes no mask for an attention that it does not know, and passes on one that has
+    four dimensions.
     """
     groups = query.shape[1] // key.shape[1]  # heads that share a key and value
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if dropout and query.device.type == "cpu":  # torch's fused form draws its dropout slowly there
-        mixed = _written_out(query * scale, key, value, dropout, position_bias)
+    if query.requires_grad and query.device.type == "cpu":
+        mixed = _written_out(query * scale, key, value, dropout, position_bias, attention_mask)
     elif position_bias is None:
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True, scale=scale)
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attention_mask, dropout, is_causal=attention_mask is None, scale=scale
+        )
     else:
-        bias = position_bias.to(query.dtype).masked_fill(_future(query), float("-inf"))
+        bias = position_bias.to(query.dtype).masked_fill(_hidden(query, attention_mask), float("-inf"))
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout, scale=scale)
     return mixed.transpose(1, 2).contiguous(), None
 
 
-def _written_out(query: Tensor, key: Tensor, value: Tensor, share: float, bias: Tensor | None) -> Tensor:
+def _written_out(
+    query: Tensor, key: Tensor, value: Tensor, share: float, bias: Tensor | None, mask: Tensor | None
+) -> Tensor:
+    """The same, step by step: on a processor, torch's fused form draws dropout slowly, and its gradients take four
+    times as long."""
     scores = query @ key.transpose(2, 3)  # [B, heads, L, L]
     scores = scores if bias is None else scores + bias
-    shares = torch.softmax(scores.masked_fill(_future(query), float("-inf")), dim=-1)
+    shares = torch.softmax(scores.masked_fill(_hidden(query, mask), float("-inf")), dim=-1)
     return dropout(shares, share, training=True).to(value.dtype) @ value
 
 
-def _future(query: Tensor) -> Tensor:
+def _hidden(query: Tensor, mask: Tensor | None) -> Tensor:
+    """What may not be looked at, [B or 1, 1, L or 1, L]."""
+    if mask is not None:
+        return ~mask
     length = query.shape[2]
-    return torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
+    return torch.ones(1, 1, length, length, dtype=torch.bool, device=query.device).triu(1)
 
 
 def _require_transformers() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtraError("transformers", "train")
+    try:
+        import transformers  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("transformers", "train") from None
 
 
 @contextmanager
