@@ -36,8 +36,8 @@ class Says:
         return np.tile(np.float32(self.row), (len(batch), 1))
 
 
-def join(*members, weights=(0.5, 0.5), temperatures=(1, 1)):
-    return Ensemble.of(members, weights=weights, temperatures=temperatures)
+def join(*members, weights=(0.5, 0.5), temperatures=(1, 1), **options):
+    return Ensemble.of(members, weights=weights, temperatures=temperatures, **options)
 
 
 def popularity(*counts):
@@ -69,6 +69,20 @@ def test_a_member_without_weight_is_not_asked():
 def test_scores_far_apart_stay_finite():
     scores = join(Says([0.0, 1e4]), Says([0.0, 2e4])).scores(ONE)
     assert scores[0] == pytest.approx([np.log(0.5) - 1e4, 0])
+
+
+def test_without_the_history_the_probabilities_of_the_other_items_sum_to_one():
+    # item 0 is the history; of the others the first member says 1/4 and 3/4, the second 1/2 and 1/2
+    loves_the_past, even = Says([50.0, 0.0, np.log(3)]), Says([0.0, 0.0, 0.0])
+    scores = join(loves_the_past, even, exclude_history=True).scores(ONE)[0]
+    assert np.exp(scores[1:]) == pytest.approx([3 / 8, 5 / 8])
+    assert np.isfinite(scores[0])
+    assert np.exp(join(loves_the_past, even).scores(ONE)[0, 1:]) == pytest.approx([1 / 6, 1 / 6])
+
+
+def test_without_the_history_empty_and_whole_histories_have_scores_too():
+    scores = join(Says([0.0, np.log(3)]), Says([0.0, np.log(3)]), exclude_history=True).scores(Batch.of([[], [1, 0]]))
+    assert np.exp(scores) == pytest.approx(np.array([[1 / 4, 3 / 4]] * 2))
 
 
 def test_what_was_added_to_all_scores_of_a_history_changes_nothing():

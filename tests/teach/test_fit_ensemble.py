@@ -107,6 +107,11 @@ def test_what_a_member_says_of_the_history_costs_it_no_weight():
     assert fit(with_past, UNIFORM, exclude_history=False).weights[0] < 0.9
 
 
+def test_the_ensemble_leaves_the_history_out_where_its_fitting_did():
+    assert fit(RIGHT, UNIFORM).exclude_history
+    assert not fit(RIGHT, UNIFORM, exclude_history=False).exclude_history
+
+
 def test_weights_that_are_given_are_kept_and_temperatures_are_fitted_all_the_same():
     settings = fit(RIGHT, UNIFORM, weights=(0.25, 0.75))
     assert settings.weights == (0.25, 0.75)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distilrec.config import Settings, parse
 from distilrec.errors import ArtifactError, SettingsError
@@ -35,6 +36,9 @@ class EnsembleSettings(Settings):
     """Each member's share of the average; they sum to 1."""
     temperatures: tuple[float, ...]
     """What each member's scores are divided by before they become probabilities."""
+    exclude_history: bool = False
+    """Whether these are probabilities of the items outside the history, for rankings that leave the history out. Some
+    members, such as EASE, give the history's items most of their probability."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +53,18 @@ class Ensemble:
         _check(self.settings, self.members)
 
     @classmethod
-    def of(cls, members: Sequence[Model], *, weights: Sequence[float], temperatures: Sequence[float]) -> Self:
+    def of(
+        cls,
+        members: Sequence[Model],
+        *,
+        weights: Sequence[float],
+        temperatures: Sequence[float],
+        exclude_history: bool = False,
+    ) -> Self:
         """Put fitted models together."""
         about = [{"kind": member.kind, "settings": member.settings.model_dump(mode="json")} for member in members]
-        values = {"members": about, "weights": weights, "temperatures": temperatures}
-        return cls(parse(EnsembleSettings, values, where="ensemble"), tuple(members))
+        shares = {"weights": weights, "temperatures": temperatures, "exclude_history": exclude_history}
+        return cls(parse(EnsembleSettings, {"members": about, **shares}, where="ensemble"), tuple(members))
 
     @property
     def n_items(self) -> int:
@@ -75,11 +86,12 @@ class Ensemble:
     def scores(self, batch: Batch) -> FloatArray:
         """log sum over members of weight x softmax(scores / temperature), [B, N]."""
         total = np.full((len(batch), self.n_items), -np.inf, dtype=np.float32)
+        excluded = history_mask(batch, self.n_items) if self.settings.exclude_history else None
         for member, weight, temperature in zip(
             self.members, self.settings.weights, self.settings.temperatures, strict=True
         ):
             if weight > 0:
-                logs = log_softmax(member_scores(member, batch), temperature)
+                logs = log_softmax(member_scores(member, batch), temperature, excluded)
                 np.logaddexp(total, logs + np.float32(np.log(weight)), out=total)
         return total
 
@@ -119,11 +131,23 @@ def max_length_of(member: Model) -> int | None:
     return limit
 
 
-def log_softmax(scores: FloatArray, temperature: float) -> FloatArray:
-    """Log-probabilities, [B, N]."""
+def history_mask(batch: Batch, n_items: int) -> NDArray[np.bool_]:
+    """True at the items of each history, [B, N]; none of a history that holds the whole catalogue."""
+    mask = np.zeros((len(batch), n_items), dtype=np.bool_)
+    rows, columns = np.nonzero(batch.mask)
+    mask[rows, batch.items[rows, columns]] = True
+    mask[mask.all(axis=1)] = False
+    return mask
+
+
+def log_softmax(scores: FloatArray, temperature: float, excluded: NDArray[np.bool_] | None = None) -> FloatArray:
+    """Log-probabilities, [B, N]. Those of the items that are not excluded sum to one; the others stay beside them."""
     scaled: FloatArray = scores / np.float32(temperature)
-    scaled -= scaled.max(axis=1, keepdims=True, initial=-np.inf)
-    scaled -= np.log(np.exp(scaled).sum(axis=1, keepdims=True))
+    ranked = scaled if excluded is None else np.where(excluded, np.float32(-np.inf), scaled)
+    top = ranked.max(axis=1, keepdims=True, initial=-np.inf)
+    total = np.exp(ranked - top).sum(axis=1, keepdims=True)
+    scaled -= top  # before the logarithm of the sum, which would be lost beside large scores
+    scaled -= np.log(total)
     return scaled
 
 

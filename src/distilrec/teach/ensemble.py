@@ -59,7 +59,7 @@ def fit_ensemble(
             for member, temperature in zip(members, temperatures, strict=True)
         ]
         weights = fit_weights(np.stack(logs, axis=1), _shares(cases)).tolist()
-    return Ensemble.of(members, weights=weights, temperatures=temperatures)
+    return Ensemble.of(members, weights=weights, temperatures=temperatures, exclude_history=exclude_history)
 
 
 def fit_temperature(member: Model, cases: Cases, *, exclude_history: bool = True) -> float:
