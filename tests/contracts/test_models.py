@@ -17,6 +17,7 @@ from distilrec.errors import DistilRecError
 from distilrec.models.ease import EASE, EASESettings
 from distilrec.models.ensemble import Ensemble
 from distilrec.models.item_knn import ItemKNN, ItemKNNSettings
+from distilrec.models.item_language_model import ItemLanguageModel, ItemLanguageModelSettings
 from distilrec.models.kinds import kinds, rebuild
 from distilrec.models.lightgcn import LightGCN, LightGCNSettings
 from distilrec.models.popularity import Popularity
@@ -35,6 +36,19 @@ ITEMS = pl.DataFrame(
 def fit_transformer():
     torch.manual_seed(0)
     model = Transformer(TransformerSettings(width=16, heads=2, max_length=STEPS), N_ITEMS)
+    settings = TrainSettings(epochs=15, batch_size=16, learning_rate=0.01, precision="float32")
+    train(model, Windows.cut(WORLD, max_length=STEPS), validate=knows_the_next, settings=settings, quiet=True)
+    return model
+
+
+def fit_item_language_model():
+    """A random body of BERT's form; tests/teach reads bodies from folders."""
+    torch.manual_seed(0)
+    body = {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape = ItemLanguageModelSettings(
+        body_config={**body, "intermediate_size": 16}, width=16, max_length=STEPS, precision="float32"
+    )
+    model = ItemLanguageModel(shape, N_ITEMS)
     settings = TrainSettings(epochs=15, batch_size=16, learning_rate=0.01, precision="float32")
     train(model, Windows.cut(WORLD, max_length=STEPS), validate=knows_the_next, settings=settings, quiet=True)
     return model
@@ -88,6 +102,7 @@ FITTED = {
     "ease": (lambda: EASE.fit(WORLD, n_items=N_ITEMS, settings=EASESettings(l2=1)), knows_the_neighbours),
     "transformer": (fit_transformer, knows_the_next),
     "lightgcn": (fit_lightgcn, knows_the_neighbours),
+    "item_language_model": (fit_item_language_model, knows_the_next),
     "ensemble": (fit_ensemble, knows_the_neighbours),
 }
 """For each kind, how to fit it to the world, and how much of the right answer it knows, from 0 to 1."""
