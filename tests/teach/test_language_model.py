@@ -1,12 +1,15 @@
 """Language models of every family, from tiny folders: they learn, each in the part that is to learn, and are saved."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+import yaml
 
+from distilrec.config import parse
 from distilrec.data.batches import Windows
 from distilrec.distil import checkpoint
 from distilrec.distil.loop import train
@@ -152,3 +155,12 @@ def test_histories_longer_than_the_body_reads_are_refused(build):
 def test_a_folder_without_a_model_is_refused(build, tmp_path):
     with pytest.raises(SourceError, match="holds no model"):
         build(body=str(tmp_path))
+
+
+def test_the_recipe_for_large_teachers_has_settings_that_exist():
+    text = Path(__file__).parents[2].joinpath("docs", "large_teachers.md").read_text(encoding="utf-8")
+    recipe = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["teacher"]
+    model = parse(ItemLanguageModelSettings, recipe["model"])
+    assert (model.fine_tune, model.frozen_dtype, model.width) == ("lora", "bfloat16", 128)
+    assert parse(TrainSettings, recipe["train"]).body_learning_rate == 0.0002
+    assert recipe["kind"] == "item_language_model"

@@ -18,7 +18,7 @@ from distilrec.config import Settings
 from distilrec.encode.folder import locate
 from distilrec.errors import MissingExtraError, SettingsError
 from distilrec.models.dropout import dropout
-from distilrec.models.pretrained import FAMILIES, build_random, load_pretrained, max_positions
+from distilrec.models.pretrained import FAMILIES, Family, build_random, load_pretrained, max_positions
 
 _ADAPTER = "default"
 _WORDS = ("wte", "embed_tokens", "embeddings.word_embeddings")
@@ -47,7 +47,7 @@ class BodySettings(Settings):
     """Number type of the body's weights where they are not trained (`lora`, `none`); bfloat16 halves their memory."""
     recompute: bool = False
     """Whether what happens inside a block is worked out again for the backward pass, instead of kept (gradient
-    checkpointing): a third more work for a fraction of the memory."""
+    checkpointing): a third to a half more work for a fraction of the memory."""
 
 
 class Body(nn.Module):
@@ -104,7 +104,7 @@ class Body(nn.Module):
         return blocks
 
     @property
-    def _family(self) -> Any:  # noqa: ANN401
+    def _family(self) -> Family:
         return FAMILIES[self.config["model_type"]]
 
     def tune(self, settings: BodySettings) -> None:
