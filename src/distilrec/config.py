@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -81,7 +81,7 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:  # noqa: 
 
 
 def _explain(kind: type[BaseModel], problem: dict[str, Any]) -> str:
-    field, given = ".".join(str(part) for part in problem["loc"]), problem.get("input")
+    field, given = ".".join(str(part) for part in problem["loc"] if not _is_tag(part)), problem.get("input")
     if problem["type"] == "extra_forbidden":
         return f"unknown setting {field!r}{_did_you_mean(kind, problem['loc'])}"
     told = (f"{field}: " if field else "") + str(problem["msg"]).removeprefix("Value error, ")
@@ -91,14 +91,28 @@ def _explain(kind: type[BaseModel], problem: dict[str, Any]) -> str:
     return f"{told} (got {given!r}){braces}"
 
 
+def settings_within(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401  (whatever a field may hold)
+    """Every settings class that a type mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in settings_within(inner)]
+
+
+def _is_tag(part: str | int) -> bool:
+    """Whether it is pydantic's note of which form of a setting was chosen, which nobody wrote."""
+    return str(part).startswith("<")
+
+
 def _did_you_mean(kind: type[BaseModel], location: Sequence[str | int]) -> str:
+    options: list[type[BaseModel]] = [kind]
     for key in location[:-1]:
-        field = kind.model_fields.get(str(key))
-        annotation = field.annotation if field else None
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        nested = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-        if not nested:
+        if _is_tag(key):
+            options = [o for o in options if get_args(o.model_fields["kind"].annotation) == (str(key)[1:-1],)]
+        elif isinstance(key, str):
+            field = options[0].model_fields.get(key) if options else None
+            options = settings_within(field.annotation) if field else []
+        if not options:
             return ""
-        kind = nested[0]
+    kind = options[0]
     close = difflib.get_close_matches(str(location[-1]), list(kind.model_fields), n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(kind.model_fields))}"

@@ -1,9 +1,28 @@
-"""Memory that was freed, given back to the system."""
+"""Memory that was freed: kept for what comes next, or given back to the system."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+
+_LARGEST_LEARNT_FROM = 31 << 20  # bytes; glibc stops at 32 MiB
+
+
+def keep_freed_memory() -> bool:
+    """Ask the C library to keep freed blocks of up to 31 MiB for what comes next; say whether it could be asked.
+
+    glibc fetches new pages for every large block, and the system clears each, until a block as large has been freed
+    (mallopt(3), "dynamic mmap threshold"). So one is freed here; it is never written to, and costs nothing. Without
+    this, clearing pages took a sixth of the time of encoding a catalogue. What is kept is at most twice that size at
+    the heap's end, which `give_back_freed_memory` gives back.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    library = ctypes.CDLL(None)
+    library.malloc.argtypes, library.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    library.free.argtypes, library.free.restype = [ctypes.c_void_p], None
+    library.free(library.malloc(_LARGEST_LEARNT_FROM))
+    return True
 
 
 def give_back_freed_memory() -> bool:

@@ -108,7 +108,7 @@ def test_check_names_an_option_that_makes_no_sense(command, small, arguments, pa
         ("nonsense", "--set 'nonsense': expected stage.key=value"),
         ("distil.alpha=[1", "--set 'distil.alpha=[1': while parsing"),
         ("distil.alpha=high", "distil.alpha: Input should be a valid number"),
-        ("student.model.max_length=20", "they must be equal"),
+        ("student.model.max_length=20", "the teacher must read at least"),
         ('encode.template="{plot}"', "template '{plot}' names 'plot'; the catalogue has item_id, title, cluster"),
         ("encode.model=no-encoder/anywhere/here", "no-encoder/anywhere/here does not exist; expected the folder of an"),
         ("encode.device=abacus", "device 'abacus' cannot be used here"),
@@ -253,7 +253,7 @@ def test_compare_names_what_is_missing(command, finished, tmp_path):
 
 def test_distil_refuses_knowledge_and_teachers_of_other_data(command, finished, elsewhere, tmp_path):
     distil = ["distil", elsewhere, "--out", tmp_path / "s", "--set", "model.max_length=10"]
-    refused(command(*distil, "--knowledge", finished.folder / "knowledge"), "was extracted from other training windows")
+    refused(command(*distil, "--knowledge", finished.folder / "knowledge"), "is of another catalogue")
     refused(command(*distil, "--teacher", finished.folder / "teacher"), "the teacher ranks another catalogue")
     assert not (tmp_path / "s").exists()
 

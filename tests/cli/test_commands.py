@@ -115,7 +115,7 @@ def test_a_teacher_that_was_interrupted_after_training_is_not_trained_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("distilrec.run.stages.take_knowledge", interrupt)
+        patch.setattr("distilrec.run.teaching.take_knowledge", interrupt)
         assert command(*teach).code == 130
     before = read_json(tmp_path / "teacher" / "training.json")
     assert command(*teach).code == 0

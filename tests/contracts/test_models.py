@@ -21,6 +21,8 @@ from distilrec.models.item_language_model import ItemLanguageModel, ItemLanguage
 from distilrec.models.kinds import kinds, rebuild
 from distilrec.models.lightgcn import LightGCN, LightGCNSettings
 from distilrec.models.popularity import Popularity
+from distilrec.models.text_language_model import TextLanguageModel, TextLanguageModelSettings
+from distilrec.models.text_sampling import Sampler
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.recommender import Recommender
 from distilrec.types import Batch, Ragged, Scorer
@@ -49,6 +51,25 @@ def fit_item_language_model():
         body_config={**body, "intermediate_size": 16}, width=16, max_length=STEPS, precision="float32"
     )
     model = ItemLanguageModel(shape, N_ITEMS)
+    settings = TrainSettings(epochs=15, batch_size=16, learning_rate=0.01, precision="float32")
+    train(model, Windows.cut(WORLD, max_length=STEPS), validate=knows_the_next, settings=settings, quiet=True)
+    return model
+
+
+def fit_text_language_model():
+    """The same, reading each item as one word, and words 12 and 13 as "this came before" and "this is an item"."""
+    torch.manual_seed(0)
+    body = {"model_type": "bert", "vocab_size": 14, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape = TextLanguageModelSettings(
+        body_config={**body, "intermediate_size": 16},
+        pooling="mean",
+        history_begin=(12,),
+        item_begin=(13,),
+        positions=STEPS,
+        precision="float32",
+    )
+    sampler = Sampler(positions=STEPS, hard_negatives=0, neighbours=np.zeros((N_ITEMS, 0), np.int64))
+    model = TextLanguageModel(shape, Ragged.of([[item] for item in range(N_ITEMS)]), sampler=sampler)
     settings = TrainSettings(epochs=15, batch_size=16, learning_rate=0.01, precision="float32")
     train(model, Windows.cut(WORLD, max_length=STEPS), validate=knows_the_next, settings=settings, quiet=True)
     return model
@@ -103,6 +124,7 @@ FITTED = {
     "transformer": (fit_transformer, knows_the_next),
     "lightgcn": (fit_lightgcn, knows_the_neighbours),
     "item_language_model": (fit_item_language_model, knows_the_next),
+    "text_language_model": (fit_text_language_model, knows_the_next),
     "ensemble": (fit_ensemble, knows_the_neighbours),
 }
 """For each kind, how to fit it to the world, and how much of the right answer it knows, from 0 to 1."""

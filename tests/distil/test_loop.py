@@ -7,12 +7,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from distilrec.data.batches import Windows
-from distilrec.distil.loop import choose_precision, learning_rate, train
+from distilrec.distil.loop import choose_precision, rate_factor, train
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.errors import KnowledgeError, MissingExtraError, SettingsError, TrainingError
-from distilrec.knowledge import KnowledgeWriter
+from distilrec.knowledge import Column, DenseLabels, FactorLabels, FactorPart, KnowledgeWriter, ListLabels
+from distilrec.models.sampled import SampledVectors
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.types import Batch, Ragged
 
@@ -82,6 +84,9 @@ class Oracle:
 
     def item_vectors(self):
         return self._items
+
+    def soft_labels(self, batch):
+        return [FactorLabels(self.history_vectors(batch), self._items)]
 
     def history_vectors(self, batch):
         following = (batch.items[batch.mask] + 1) % N_ITEMS
@@ -174,8 +179,8 @@ def test_every_training_setting_matters(field, value):
 
 
 def test_no_training_setting_is_left_out():
-    """How often a checkpoint is written is tested with the checkpoints."""
-    assert {*CHANGES, "checkpoint_seconds"} == TrainSettings.model_fields.keys()
+    """How often a checkpoint is written is tested with the checkpoints, the body's step size further below."""
+    assert {*CHANGES, "checkpoint_seconds", "body_learning_rate"} == TrainSettings.model_fields.keys()
 
 
 @pytest.mark.parametrize("changes", [{"alpha": 0.2}, {"temperature": 3.0}])
@@ -242,11 +247,110 @@ def test_knowledge_of_other_windows_is_refused_before_it_does_harm(tmp_path):
     """The other windows are of the same lengths, so that nothing else would notice."""
     windows, other = circle(), circle(seed=0)
     other = Windows(Ragged((other.pieces.values + 1) % N_ITEMS, other.pieces.offsets), other.owners, other.begins)
-    writer = KnowledgeWriter(tmp_path, about={"windows_digest": other.digest()}, positions=other.positions)
-    writer.write_shard(0, np.zeros((int(other.positions.sum()), 4), np.float32))
-    knowledge = writer.finish(np.zeros((N_ITEMS, 4), np.float32))
+    about, columns = {"windows_digest": other.digest()}, [Column("history_vectors", (4,))]
+    writer = KnowledgeWriter(tmp_path, about=about, positions=other.positions, columns=columns)
+    writer.write_shard(0, {"history_vectors": np.zeros((int(other.positions.sum()), 4), np.float32)})
+    writer.write_table("item_vectors", np.zeros((N_ITEMS, 4), np.float32))
+    knowledge = writer.finish([FactorPart()], n_items=N_ITEMS, kinds=["soft_labels"])
     with pytest.raises(KnowledgeError, match="was extracted from other training windows"):
         run(windows=windows, knowledge=knowledge)
+
+
+class InOtherForms(Oracle):
+    """What the oracle says, said as lists of all items and as logits."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.form = form
+
+    def soft_labels(self, batch):
+        logits = self.history_vectors(batch)
+        if self.form == "logits":
+            return [DenseLabels(logits)]
+        items = np.tile(np.arange(N_ITEMS), (len(logits), 1))
+        return [ListLabels(items, logits, np.zeros(len(logits), np.float32))]
+
+
+@pytest.mark.parametrize("form", ["logits", "lists"])
+def test_in_whatever_form_a_teacher_speaks_the_student_learns_the_same(form):
+    wanted, _ = run(knowledge=Oracle())
+    found, _ = run(knowledge=InOtherForms(form))
+    for name, value in wanted.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+
+
+class SpeaksOfSome(Oracle):
+    """Silent about all but the first position of each batch."""
+
+    def soft_labels(self, batch):
+        return [FactorLabels(self.history_vectors(batch)[:1], self._items, rows=np.zeros(1, dtype=np.int64))]
+
+
+def test_a_teacher_may_be_silent_about_some_positions():
+    """Little is learnt from it, but something, and the hard labels do the rest."""
+    alone, _ = run()
+    some, report = run(knowledge=SpeaksOfSome())
+    assert not same(alone, some)
+    assert report.epochs[-1]["loss"] < report.epochs[0]["loss"]
+
+
+class Sampling(torch.nn.Module):
+    """A student that ranks its targets against each other alone while it trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = student()
+
+    def forward(self, batch):
+        histories, items = self.inner(batch)
+        distinct, places = torch.from_numpy(batch.targets[batch.mask]).unique(return_inverse=True)
+        return SampledVectors(histories, items[distinct], places)
+
+    def scores(self, batch):
+        return self.inner.scores(batch)
+
+
+def test_a_model_may_train_against_sampled_items():
+    _, report = run(FAST.with_changes(epochs=8), model=Sampling(), validate=share_right)
+    assert report.best_score == 1
+
+
+def test_sampled_items_and_soft_labels_do_not_go_together():
+    with pytest.raises(TrainingError, match="trains against sampled items, and soft labels are over the whole"):
+        run(model=Sampling(), knowledge=Oracle())
+
+
+class HalfPretrained(torch.nn.Module):
+    """Says that its item table was pretrained."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = student()
+
+    def forward(self, batch):
+        return self.inner(batch)
+
+    def pretrained_parameters(self):
+        return [self.inner.table.weight]
+
+
+def test_what_was_pretrained_has_a_step_size_of_its_own():
+    before = student().state_dict()
+    tiny = FAST.with_changes(epochs=1, body_learning_rate=1e-12, weight_decay=0)
+    model, _ = run(tiny, model=HalfPretrained(), validate=rising())
+    after = model.inner.state_dict()
+    torch.testing.assert_close(after["table.weight"], before["table.weight"], atol=1e-8, rtol=0)
+    assert not torch.equal(after["norm.weight"], before["norm.weight"])
+
+
+def test_what_is_frozen_stays_and_is_not_kept_twice(tmp_path):
+    model = student()
+    model.table.weight.requires_grad_(False)
+    before = model.table.weight.clone()
+    run(model=model, checkpoint_path=tmp_path / "checkpoint.safetensors", validate=rising())
+    torch.testing.assert_close(model.table.weight, before, atol=0, rtol=0)
+    with safe_open(tmp_path / "checkpoint.safetensors", framework="pt") as file:
+        assert not [name for name in file.keys() if "table.weight" in name]  # noqa: SIM118  (not a dict)
 
 
 def test_batches_without_targets_are_refused():
@@ -256,7 +360,7 @@ def test_batches_without_targets_are_refused():
             return Batch(whole.items, whole.lengths)
 
     with pytest.raises(TrainingError, match=r"a training batch came without targets; take batches from Windows\.batch"):
-        run(windows=Blind(circle().pieces))
+        run(windows=Blind(circle().pieces, circle().owners, circle().begins))
 
 
 def test_without_accelerate_the_message_says_how_to_get_it(monkeypatch):
@@ -298,8 +402,8 @@ def test_progress_is_told_unless_quiet(capsys, monkeypatch):
     ],
 )
 def test_the_step_size_over_four_batches_and_at_the_end(changes, rates):
-    settings = TrainSettings(learning_rate=1.0, **changes)
-    assert [learning_rate(settings, step, 4) for step in range(5)] == pytest.approx(rates)
+    settings = TrainSettings(**changes)
+    assert [rate_factor(settings, step, 4) for step in range(5)] == pytest.approx(rates)
 
 
 @pytest.mark.parametrize(

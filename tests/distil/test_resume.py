@@ -19,7 +19,7 @@ from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.errors import StorageError, TrainingError
 from distilrec.models.tables import ContentTable
 from distilrec.models.transformer import Transformer, TransformerSettings
-from distilrec.teach.extract import LiveTeacher
+from distilrec.teach.teacher import VectorTeacher
 from distilrec.types import Ragged
 
 N_ITEMS, BATCHES = 8, 4  # batches in an epoch
@@ -39,7 +39,7 @@ def student(seed=0, shape=SHAPE, **options):
 
 
 def teacher(seed=5):
-    return LiveTeacher(student(seed))
+    return VectorTeacher(student(seed))
 
 
 def validate(model):
@@ -193,7 +193,7 @@ def test_a_teacher_whose_items_are_shuffled_is_another_teacher(tmp_path):
     model = student(5)
     with torch.no_grad():
         model.table.weight.copy_(model.table.weight.flip(0))
-    assert go(tmp_path / "run", source=LiveTeacher(model))[2] == 3 * BATCHES
+    assert go(tmp_path / "run", source=VectorTeacher(model))[2] == 3 * BATCHES
 
 
 def test_other_content_under_the_same_weights_is_another_run(tmp_path):

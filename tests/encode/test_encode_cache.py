@@ -7,7 +7,7 @@ import pytest
 from distilrec.encode import cache
 from distilrec.encode.cache import encode_cached
 from distilrec.encode.settings import EncodeSettings
-from distilrec.errors import DataError
+from distilrec.errors import DataError, SettingsError
 
 
 class LengthEncoder:
@@ -128,6 +128,11 @@ def test_an_entry_that_is_no_tensor_file_is_computed_again(encode, encoder, tmp_
 def test_nothing_to_encode_is_refused(encode):
     with pytest.raises(DataError, match="all 2 texts are empty; there is nothing to encode"):
         encode(["", ""])
+
+
+def test_one_call_takes_one_model(encode):
+    with pytest.raises(SettingsError, match=r"expected one model, got a, b; encode\.items joins several"):
+        encode(["red"], model=["a", "b"])
 
 
 def test_the_real_encoder_is_loaded_on_a_miss(saved_bert, tmp_path):

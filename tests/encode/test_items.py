@@ -1,10 +1,12 @@
 """A catalogue's vectors come with the facts that a table of sizes needs."""
 
+import shutil
+
 import numpy as np
 import polars as pl
 import pytest
 
-from distilrec.encode.items import encode_items
+from distilrec.encode.items import digest_of_encoders, encode_items
 from distilrec.encode.settings import EncodeSettings
 from distilrec.errors import DataError, SourceError
 
@@ -12,7 +14,23 @@ ITEMS = pl.DataFrame({"item_id": [1, 2, 3], "title": ["red shoe", None, "blue ha
 
 
 def encode(bert, tmp_path, **settings):
-    return encode_items(ITEMS, EncodeSettings(model=str(bert), **settings), cache_dir=tmp_path / "cache", quiet=True)
+    chosen = EncodeSettings(**{"model": str(bert), **settings})
+    return encode_items(ITEMS, chosen, cache_dir=tmp_path / "cache", quiet=True)
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def other_bert(bert, tmp_path):
+    """The same shape with weights half as large, and so with other vectors."""
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(bert, tmp_path / "other")
+    weights = {name: 0.5 * array for name, array in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
 
 
 @pytest.mark.filterwarnings("ignore:.*have no text")
@@ -77,3 +95,53 @@ def test_a_catalogue_without_text_says_so(bert, tmp_path):
 def test_an_unknown_encoder_is_named(tmp_path):
     with pytest.raises(SourceError, match="nowhere does not exist; expected the folder of an encoder"):
         encode_items(ITEMS, EncodeSettings(model=str(tmp_path / "nowhere"), template="{item_id}"), cache_dir=tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:.*have no text")
+def test_every_model_reads_every_template_and_the_parts_of_unit_length_stand_side_by_side(bert, other_bert, tmp_path):
+    models, templates = [str(bert), str(other_bert)], ["{title}", "{colour}"]
+    vectors, about = encode(bert, tmp_path, model=models, template=templates)
+    parts = [encode(bert, tmp_path, model=m, template=t)[0][[0, 2]] for m in models for t in templates]
+    np.testing.assert_allclose(vectors[[0, 2]], np.concatenate([unit(part) for part in parts], axis=1), atol=1e-6)
+    assert not vectors[1].any()
+    assert vectors.dtype == np.float32
+    assert (about["width"], about["template"]) == (4 * 32, templates)
+
+
+@pytest.mark.filterwarnings("ignore:.*have no text")
+def test_an_item_without_text_for_one_template_has_zeros_in_that_part_alone(bert, tmp_path):
+    items = ITEMS.with_columns(kind=pl.Series(["shoe", "hat", None]))
+    settings = EncodeSettings(model=str(bert), template=("{title}", "{kind}"))
+    vectors, about = encode_items(items, settings, cache_dir=tmp_path, quiet=True)
+    lengths = np.linalg.norm(vectors.reshape(3, 2, 32), axis=2)
+    np.testing.assert_allclose(lengths, [[1, 1], [0, 1], [1, 0]], atol=1e-6)
+    assert about["items_without_text"] == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*have no text")
+def test_one_model_and_template_in_a_list_give_exactly_what_they_give_alone(bert, tmp_path):
+    alone, said = encode(bert, tmp_path, template="{title}")
+    listed, also_said = encode(bert, tmp_path, model=[str(bert)], template=["{title}"])
+    np.testing.assert_array_equal(alone, listed)
+    assert np.abs(np.linalg.norm(alone[0]) - 1) > 0.1  # not scaled
+    assert said == also_said
+    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*have no text")
+def test_a_model_with_two_templates_counts_once_and_two_models_count_both(bert, other_bert, tmp_path):
+    _, one = encode(bert, tmp_path)
+    _, twice = encode(bert, tmp_path, template=["{title}", "{colour}"])
+    _, both = encode(bert, tmp_path, model=[str(bert), str(other_bert)])
+    assert (twice["model"], twice["parameters"], twice["bytes"]) == ("bert", one["parameters"], one["bytes"])
+    assert (both["model"], both["parameters"]) == ("bert + other", 2 * one["parameters"])
+    assert both["bytes"] > one["bytes"]
+    assert twice["digest"] == one["digest"] != both["digest"]
+
+
+def test_the_digest_of_several_models_changes_with_the_content_of_each_and_with_their_order(bert, other_bert):
+    models = (str(bert), str(other_bert))
+    before = digest_of_encoders(EncodeSettings(model=models))
+    assert digest_of_encoders(EncodeSettings(model=models[::-1])) != before
+    (other_bert / "config.json").write_text("{}")
+    assert digest_of_encoders(EncodeSettings(model=models)) != before

@@ -41,7 +41,7 @@ def test_an_interrupt_in_training_changes_no_number(
         shutil.rmtree(copied / name)
     settings = [f"{who}.train.checkpoint_seconds={seconds}" for who in ("teacher", "student")]
     steps = count()
-    rate = loop.learning_rate
+    rate = loop.rate_factor
 
     def interrupted(*args):
         if next(steps) == STEPS * number + 6:  # in the second epoch
@@ -49,7 +49,7 @@ def test_an_interrupt_in_training_changes_no_number(
         return rate(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "learning_rate", interrupted)
+        patch.setattr(loop, "rate_factor", interrupted)
         with pytest.raises(KeyboardInterrupt):
             small.run(copied, *settings)
     with safe_open(copied / f"{stage}.partial" / "checkpoint.safetensors", framework="np") as file:

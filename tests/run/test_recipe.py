@@ -37,7 +37,8 @@ def test_a_recipe_without_data_is_refused():
         ("distil.alpha=2", "distil.alpha: Input should be less than or equal to 1 (got 2)"),
         ("distil.alpha=", "distil.alpha: Input should be a valid number (got None)"),
         ("data=3", "data: Input should be a valid dictionary"),
-        ("teacher.knowledge=ram", "teacher.knowledge: Input should be 'disk' or 'live' (got 'ram')"),
+        ("knowledge.source=ram", "knowledge.source: Input should be 'disk' or 'live' (got 'ram')"),
+        ("teacher.kind=oracle", "teacher: Input tag '<oracle>'"),
         (
             "data.split.test_from=5",
             "data.split.test_from: expected a date, or a share of events between 0 and 1 (got 5)",
@@ -63,8 +64,17 @@ def test_a_template_without_quotes_of_its_own_is_told_how_to_be_written(small, t
     [
         (
             ["student.model.max_length=20"],
-            "teacher.model.max_length is 10 and student.model.max_length is 20; they must be equal, because the",
+            "teacher.model.max_length is 10 and student.model.max_length is 20; the teacher must read at least",
         ),
+        (
+            ["teacher={kind: ease}"],
+            "a teacher of kind ease has no item vectors for the student to start from; set distil.start_from_teacher",
+        ),
+        (
+            ["teacher={kind: ensemble, members: [{kind: ease}, {kind: ids, model: {width: 9, heads: 2}}]}"],
+            "teacher.members.1.model.width 9 does not divide by teacher.members.1.model.heads 2",
+        ),
+        (["teacher={kind: ids, model: {widht: 9}}"], "unknown setting 'teacher.model.widht'; did you mean 'width'?"),
         (["teacher.model.heads=3"], "teacher.model.width 16 does not divide by teacher.model.heads 3"),
         (["student.model.heads=3"], "student.model.width 8 does not divide by student.model.heads 3"),
         (
@@ -87,7 +97,7 @@ def test_settings_that_do_not_fit_together_are_refused_before_anything_is_traine
 
 def test_every_misfit_is_told_at_once_and_the_whole_recipe_is_not_repeated(small):
     told = refused(small, "seeds=[1, 1]", "student.model.max_length=20")
-    assert "must be equal" in told
+    assert "must read at least" in told
     assert "name one twice" in told
     assert "Small world" not in told
 
@@ -183,6 +193,16 @@ def test_all_paths_of_a_recipe_can_be_changed_at_once():
     recipe = parse(Recipe, {"data": {"path": "/home/me/logs", "items": "/i.csv"}, "encode": {"model": "/m/bert"}})
     named = with_paths(recipe, lambda path: Path(path.name))
     assert (named.data.path, named.data.items, named.encode.model) == (Path("logs"), Path("i.csv"), "bert")
+
+
+def test_each_of_several_encoders_is_looked_for_and_a_name_on_the_hub_stays(beside):
+    recipe = beside("{data: {path: log.csv}, encode: {model: [bert, all-MiniLM-L6-v2]}}", "recipes/bert/config.json")
+    assert recipe.encode.model == ("recipes/bert", "all-MiniLM-L6-v2")
+
+
+def test_several_encoders_may_have_the_same_name_once_their_folders_are_left_out():
+    recipe = parse(Recipe, {"data": {"path": "log"}, "encode": {"model": ["/a/bert", "/b/bert"]}})
+    assert with_paths(recipe, lambda path: Path(path.name)).encode.model == ("bert", "bert")
 
 
 def test_cutoffs_are_checked_wherever_they_are_given():

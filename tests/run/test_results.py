@@ -43,7 +43,7 @@ def test_the_teacher_is_as_large_as_its_language_model_and_itself(small, finishe
     assert teacher.bytes_on_disk == size_bytes(artefact) + size_bytes(encoder / "model.safetensors")
     described = read_json(finished.folder / "vectors/encoder.json")
     assert teacher.parameters == read_json(artefact / "config.json")["n_parameters"] + described["parameters"]
-    assert f"({described['model']}, {described['parameters']:,} parameters)" in finished.results.notes[-1]
+    assert f"({described['model']}, {described['parameters']:,} parameters)" in finished.results.notes[-2]
 
 
 def test_the_markdown_holds_the_same_cells(finished):

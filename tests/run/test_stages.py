@@ -13,8 +13,19 @@ from distilrec.errors import ArtifactError, DataError, KnowledgeError, SettingsE
 from distilrec.knowledge import Knowledge
 from distilrec.models.popularity import Popularity
 from distilrec.run import stages
-from distilrec.run.recipe import BaselineSettings, DataSettings, EvaluateStage, StudentAndTeacher, TeacherStage
-from distilrec.teach.extract import LiveTeacher
+from distilrec.run.recipe import BaselineSettings, DataSettings, EvaluateStage, StudentAndTeacher, TeacherAndKnowledge
+from distilrec.run.teachers import (
+    Lessons,
+    fit_folds,
+    fit_teacher,
+    forget_checkpoint,
+    open_knowledge,
+    open_teacher,
+    take_knowledge,
+)
+from distilrec.teach.folds import FoldedTeacher
+from distilrec.teach.settings import KnowledgeSettings
+from distilrec.teach.teacher import ScoreTeacher, VectorTeacher
 
 TEACHER = {"model": {"width": 16, "max_length": 10}, "content_width": 6, "train": {"epochs": 1, "batch_size": 16}}
 STUDENT = {"model": {"width": 8, "max_length": 10}, "train": {"epochs": 1, "batch_size": 16}}
@@ -30,17 +41,31 @@ def prepared(small, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def vectors():
-    return np.random.default_rng(0).normal(size=(24, 12)).astype(np.float32)
+def vectors(tmp_path_factory):
+    """The folder of made-up vectors of the items."""
+    folder = tmp_path_factory.mktemp("vectors")
+    np.save(folder / "vectors.npy", np.random.default_rng(0).normal(size=(24, 12)).astype(np.float32))
+    return folder
+
+
+def stage(values):
+    return parse(TeacherAndKnowledge, {"teacher": values}).teacher
+
+
+def lessons(prepared, vectors=None, **options):
+    validate = stages.validator(prepared, EvaluateStage(cutoffs=(10,)))
+    return Lessons(prepared, vectors, "{title}", options.pop("validate", validate))
 
 
 @pytest.fixture(scope="module")
 def taught(prepared, vectors, tmp_path_factory):
     """The folder of a teacher with its knowledge."""
-    folder, settings = tmp_path_factory.mktemp("taught"), parse(TeacherStage, TEACHER)
-    validate = stages.validator(prepared, EvaluateStage(cutoffs=(10,)))
-    stages.train_teacher(settings, prepared, vectors, folder, validate=validate, quiet=True)
-    stages.take_knowledge(Recommender.from_pretrained(folder / "artefact"), prepared, folder / "knowledge", quiet=True)
+    folder = tmp_path_factory.mktemp("taught")
+    fit_teacher(stage(TEACHER), lessons(prepared, vectors), folder, quiet=True)
+    exact = KnowledgeSettings(dtype="float32")
+    take_knowledge(
+        open_teacher(folder, prepared, 10), prepared, folder / "knowledge", max_length=10, settings=exact, quiet=True
+    )
     return folder
 
 
@@ -166,11 +191,12 @@ def test_a_teacher_is_saved_folded_so_that_it_needs_no_encoder(taught):
 
 
 def test_vectors_of_another_catalogue_are_refused_before_training(prepared, vectors, tmp_path):
-    with pytest.raises(ArtifactError, match="there are vectors of 23 items, and the catalogue has 24; encode this"):
-        stages.train_teacher(
-            parse(TeacherStage, TEACHER), prepared, vectors[:23], tmp_path / "teacher", validate=lambda model: 0.0
-        )
+    np.save(tmp_path / "vectors.npy", np.load(vectors / "vectors.npy")[:23])
+    with pytest.raises(ArtifactError, match="there are vectors of 23 items, and the catalogue has 24; encode the"):
+        fit_teacher(stage(TEACHER), lessons(prepared, tmp_path), tmp_path / "teacher", quiet=True)
     assert not (tmp_path / "teacher").exists()
+    with pytest.raises(SettingsError, match="a teacher of kind text_and_ids reads item vectors; give the folder"):
+        fit_teacher(stage(TEACHER), lessons(prepared), tmp_path / "teacher", quiet=True)
 
 
 def test_the_same_seed_gives_the_same_student_and_the_checkpoint_stays_until_it_is_forgotten(prepared, tmp_path):
@@ -178,17 +204,17 @@ def test_the_same_seed_gives_the_same_student_and_the_checkpoint_stays_until_it_
     reports = [learn(prepared, tmp_path / name) for name in ("a", "b")]
     assert reports[0].best_score == reports[1].best_score
     assert learn(prepared, tmp_path / "a") == reports[0]  # its seconds too: nothing was trained
-    stages.forget_checkpoint(tmp_path / "a")
-    stages.forget_checkpoint(tmp_path / "a")
+    forget_checkpoint(tmp_path / "a")
+    forget_checkpoint(tmp_path / "a")
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"artefact", "training.json"}
 
 
 def test_a_student_learns_from_disk_from_a_teacher_or_from_nobody(prepared, taught, tmp_path):
-    disk = stages.open_knowledge(taught / "knowledge", None, prepared)
-    live = stages.open_knowledge(None, taught / "artefact", prepared)
-    nobody = stages.open_knowledge(None, None, prepared)
+    disk = open_knowledge(taught / "knowledge", None, prepared, max_length=10)
+    live = open_knowledge(None, taught / "artefact", prepared, max_length=10)
+    nobody = open_knowledge(None, None, prepared, max_length=10)
     assert isinstance(disk, Knowledge)
-    assert isinstance(live, LiveTeacher)
+    assert isinstance(live, VectorTeacher)
     assert nobody is None
     scores = [learn(prepared, tmp_path / str(number), source).best_score for number, source in enumerate([disk, live])]
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
@@ -198,7 +224,7 @@ def test_a_student_learns_from_disk_from_a_teacher_or_from_nobody(prepared, taug
 
 def test_two_sources_of_knowledge_are_refused(prepared, taught):
     with pytest.raises(SettingsError, match="both a knowledge folder and a teacher were given; choose one"):
-        stages.open_knowledge(taught / "knowledge", taught / "artefact", prepared)
+        open_knowledge(taught / "knowledge", taught / "artefact", prepared, max_length=10)
 
 
 def test_knowledge_of_other_data_is_refused_before_training(taught, tmp_path):
@@ -224,14 +250,74 @@ def renamed(prepared):
 def test_a_teacher_of_another_catalogue_is_refused_even_if_it_has_as_many_items(prepared, taught):
     """Its row numbers would be taken for other items, and no shape would tell."""
     with pytest.raises(ArtifactError, match=r"the teacher ranks another catalogue \(24 items\) than the data's"):
-        stages.open_knowledge(None, taught / "artefact", renamed(prepared))
+        open_knowledge(None, taught / "artefact", renamed(prepared), max_length=10)
 
 
-def test_a_teacher_that_is_no_transformer_is_refused(prepared, tmp_path):
+def test_knowledge_of_another_catalogue_is_refused(prepared, taught):
+    with pytest.raises(KnowledgeError, match=r"knowledge is of another catalogue \(digest"):
+        open_knowledge(taught / "knowledge", None, renamed(prepared), max_length=10)
+
+
+def test_a_teacher_that_only_scores_teaches_too(prepared, tmp_path):
     model = Popularity.fit(prepared.split.train, n_items=24)
     Recommender(model, prepared.catalogue()).save_pretrained(tmp_path / "popular")
-    with pytest.raises(ArtifactError, match="the teacher is a popularity, which has no history and item vectors"):
-        stages.open_knowledge(None, tmp_path / "popular", prepared)
+    live = open_knowledge(None, tmp_path / "popular", prepared, max_length=10)
+    assert isinstance(live, ScoreTeacher)
+    with pytest.raises(SettingsError, match=r"has no item vectors to start from; set distil\.start_from_teacher=false"):
+        learn(prepared, tmp_path / "student", live)
+
+
+SHAPE = {"width": 8, "max_length": 10}
+SHORT = {"epochs": 1, "batch_size": 16}
+KINDS = {
+    "ids": {"model": SHAPE | {"heads": 1}, "train": SHORT},
+    "ease": {"model": {"l2": 3}},
+    "item_knn": {"model": {"neighbours": 5}},
+    "lightgcn": {"model": SHAPE, "train": SHORT},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_teacher_is_made_saved_and_asked_the_same_way(prepared, tmp_path, kind):
+    score = fit_teacher(stage({"kind": kind, **KINDS[kind]}), lessons(prepared), tmp_path, quiet=True)
+    model = Recommender.from_pretrained(tmp_path / "artefact").model
+    assert stages.validator(prepared, EvaluateStage(cutoffs=(10,)))(model) == pytest.approx(score, abs=1e-3)
+    found = take_knowledge(
+        open_teacher(tmp_path, prepared, 10), prepared, tmp_path / "knowledge", max_length=10, quiet=True
+    )
+    assert found.manifest["windows"] == len(prepared.split.train)
+
+
+def members():
+    return [{"kind": kind, **KINDS[kind]} for kind in ("ids", "ease")]
+
+
+def test_an_ensemble_is_made_of_its_members_and_trains_none_of_them_twice(prepared, tmp_path):
+    ensemble = stage({"kind": "ensemble", "members": members()})
+    fit_teacher(ensemble, lessons(prepared), tmp_path, quiet=True)
+    model = Recommender.from_pretrained(tmp_path / "artefact").model
+    assert [member.kind for member in model.members] == ["transformer", "ease"]
+    assert sum(model.settings.weights) == pytest.approx(1)
+    kept = (tmp_path / "members/0/artefact/model.safetensors").stat().st_mtime_ns
+    fixed = stage({"kind": "ensemble", "members": members(), "weights": [0.25, 0.75]})
+    fit_teacher(fixed, lessons(prepared), tmp_path, quiet=True)
+    assert Recommender.from_pretrained(tmp_path / "artefact").model.settings.weights == (0.25, 0.75)
+    assert (tmp_path / "members/0/artefact/model.safetensors").stat().st_mtime_ns == kept
+
+
+def test_for_cross_fitting_there_is_a_teacher_for_each_fold(prepared, tmp_path):
+    """Its knowledge is of all windows; half of the users are spoken of by each."""
+    ids = stage({"kind": "ids", **KINDS["ids"]})
+    fit_teacher(ids, lessons(prepared), tmp_path, quiet=True)
+    fit_folds(ids, lessons(prepared), tmp_path, folds=2, quiet=True)
+    teacher = open_teacher(tmp_path, prepared, 10)
+    assert isinstance(teacher, FoldedTeacher)
+    assert np.bincount(teacher.folds).tolist() == [30, 30]
+    tables = [one.item_vectors() for one in teacher.teachers]
+    assert not np.allclose(*tables)
+    found = take_knowledge(teacher, prepared, tmp_path / "knowledge", max_length=10, quiet=True)
+    assert [part.fold for part in found.parts] == [0, 1]
+    learn(prepared, tmp_path / "student", found)
 
 
 # ---- evaluate

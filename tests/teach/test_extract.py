@@ -1,5 +1,7 @@
 """What a teacher says is the same on disk, live, and asked directly; a student can not tell them apart."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -7,66 +9,235 @@ import torch
 from distilrec.data.batches import Windows
 from distilrec.distil.loop import train
 from distilrec.distil.settings import DistilSettings, TrainSettings
-from distilrec.errors import SettingsError
+from distilrec.errors import KnowledgeError, SettingsError
+from distilrec.knowledge import KnowledgeWriter
+from distilrec.knowledge.labels import probabilities
+from distilrec.models.ease import EASE, EASESettings
+from distilrec.models.ensemble import Ensemble
+from distilrec.models.popularity import Popularity
 from distilrec.models.transformer import Transformer, TransformerSettings
-from distilrec.teach.extract import LiveTeacher, extract
+from distilrec.teach.extract import extract
+from distilrec.teach.folds import FoldedTeacher
+from distilrec.teach.settings import KnowledgeSettings
+from distilrec.teach.teacher import VectorTeacher, as_teacher
 from distilrec.teach.text_and_ids import TeacherSettings, build_teacher
 from distilrec.types import Ragged
 
 N_ITEMS = 10
+EXACT = KnowledgeSettings(dtype="float32")
+SEQUENCES = Ragged.of([np.random.default_rng(u).integers(N_ITEMS, size=2 + u % 7) for u in range(30)])
 
 
 @pytest.fixture
 def windows():
-    draw = np.random.default_rng(0)
-    return Windows.cut(Ragged.of([draw.integers(N_ITEMS, size=draw.integers(2, 9)) for _ in range(30)]), max_length=4)
+    return Windows.cut(SEQUENCES, max_length=4)
+
+
+def network(seed=0, **changes):
+    """Left in training mode, with dropout: what it says must not depend on that."""
+    torch.manual_seed(seed)
+    content = np.random.default_rng(0).normal(size=(N_ITEMS, 12)).astype(np.float32)
+    shape = {"width": 16, "heads": 2, "max_length": 4, "dropout": 0.5, **changes}
+    return build_teacher(TeacherSettings(**shape), content).train()
 
 
 @pytest.fixture
 def teacher():
-    """Left in training mode, with dropout: what it says must not depend on that."""
-    torch.manual_seed(0)
-    content = np.random.default_rng(0).normal(size=(N_ITEMS, 12)).astype(np.float32)
-    return build_teacher(TeacherSettings(width=16, max_length=4, dropout=0.5), content).train()
+    return network()
 
 
-def take(teacher, folder, windows, **options):
+def ease():
+    return EASE.fit(SEQUENCES, n_items=N_ITEMS, settings=EASESettings(l2=5))
+
+
+def take(teacher, folder, windows, settings=EXACT, **options):
     return extract(
-        teacher,
+        teacher if hasattr(teacher, "soft_labels") else as_teacher(teacher),
         folder,
-        make_batch=windows.batch,
+        make_batch=options.pop("make_batch", windows.batch),
         positions=windows.positions,
         windows_digest=windows.digest(),
+        n_items=N_ITEMS,
+        settings=settings,
         quiet=True,
         **options,
     )
 
 
-@pytest.mark.parametrize("windows_per_shard", [7, 8192])
-def test_disk_live_and_a_direct_question_agree(tmp_path, teacher, windows, windows_per_shard):
-    found = take(teacher, tmp_path, windows, windows_per_shard=windows_per_shard)
-    live = LiveTeacher(teacher)
+def shares(source, batch):
+    return probabilities(source.soft_labels(batch), n_positions=int(batch.lengths.sum()), n_items=N_ITEMS)[0]
+
+
+@pytest.mark.parametrize("most", [7, 8192])
+def test_disk_live_and_a_direct_question_agree(tmp_path, teacher, windows, most):
+    found = take(teacher, tmp_path, windows, most_windows_per_shard=most)
     batch = windows.batch(np.array([3, 20, 0, 11]))
     with torch.no_grad():
         history, items = teacher.eval()(batch)
-    for source in (found, live):
-        np.testing.assert_allclose(source.history_vectors(batch), history.numpy(), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(source.item_vectors(), items.numpy(), rtol=1e-4, atol=1e-6)
+    for source in (found, VectorTeacher(teacher)):
+        (part,) = source.soft_labels(batch)
+        np.testing.assert_allclose(part.history_vectors, history.numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(part.item_vectors, items.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_half_the_bytes_cost_a_thousandth_of_a_vector(tmp_path, teacher, windows):
+    half, exact = take(teacher, tmp_path / "a", windows, KnowledgeSettings()), take(teacher, tmp_path / "b", windows)
+    batch = windows.batch(np.arange(5))
+    np.testing.assert_allclose(
+        half.soft_labels(batch)[0].history_vectors, exact.soft_labels(batch)[0].history_vectors, rtol=1e-3, atol=1e-4
+    )
+    assert half.columns["history_vectors"].dtype == "float16"
+
+
+def test_the_best_of_each_position_with_the_mass_of_the_rest(tmp_path, teacher, windows):
+    """Lists of 3 tell those 3 items' probabilities exactly, and of the other 7 what they sum to."""
+    found = take(teacher, tmp_path, windows, EXACT.with_changes(soft_labels="top", top_k=3))
+    batch = windows.batch(np.arange(6))
+    (lists,), whole = found.soft_labels(batch), shares(VectorTeacher(teacher), batch)
+    best = np.sort(whole, axis=1)[:, ::-1][:, :3]
+    np.testing.assert_allclose(np.exp(lists.logits - lists.log_sums[:, None]), best, rtol=1e-4)
+    np.testing.assert_allclose(shares(found, batch).sum(axis=1), 1, rtol=1e-4)
+    np.testing.assert_array_equal(lists.items[:, 0], whole.argmax(axis=1))
+
+
+def test_a_model_that_only_scores_gives_lists_of_every_position(tmp_path, windows):
+    """EASE scores all positions at once, popularity history by history; both must be asked about beginnings."""
+    for name, model in {"ease": ease(), "popularity": Popularity.fit(SEQUENCES, n_items=N_ITEMS)}.items():
+        found = take(model, tmp_path / name, windows, EXACT.with_changes(top_k=N_ITEMS))
+        batch = windows.batch(np.array([4, 9]))
+        alone = [batch.items[row, : end + 1] for row in range(2) for end in range(batch.lengths[row])]
+        logits = model.scores(type(batch).of(alone)).astype(np.float64)
+        wanted = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(shares(found, batch), wanted, atol=1e-5)
+        assert found.item_vectors() is None
+
+
+def test_lists_are_no_longer_than_the_catalogue(tmp_path, windows):
+    assert take(ease(), tmp_path, windows).columns["top_items"].shape == (N_ITEMS,)
+
+
+def test_an_ensemble_is_the_weighted_mean_of_its_members(tmp_path, windows):
+    one, two = network(0), network(1)
+    ensemble = Ensemble.of([one.fold(), two.fold(), ease()], weights=[0.5, 0.3, 0.2], temperatures=[1, 2, 1])
+    batch = windows.batch(np.array([2, 7]))
+    parts = [shares(as_teacher(member), batch) for member in (one, ease())]
+    (second,) = as_teacher(two).soft_labels(batch)
+    warm = np.exp(second.history_vectors @ second.item_vectors.T / 2)
+    wanted = 0.5 * parts[0] + 0.3 * warm / warm.sum(axis=1, keepdims=True) + 0.2 * parts[1]
+    np.testing.assert_allclose(shares(as_teacher(ensemble), batch), wanted, atol=1e-5)
+    whole = take(ensemble, tmp_path / "whole", windows, EXACT.with_changes(top_k=N_ITEMS))
+    np.testing.assert_allclose(shares(whole, batch), wanted, atol=1e-5)
+    assert [part.form for part in whole.parts] == ["factors", "factors", "lists"]
+    lists = take(ensemble, tmp_path / "top", windows, EXACT.with_changes(soft_labels="top", top_k=N_ITEMS))
+    np.testing.assert_allclose(shares(lists, batch), wanted, atol=1e-5)
+
+
+def test_each_window_is_spoken_of_by_the_teacher_that_has_not_seen_its_user(tmp_path, windows):
+    folds = windows.owners % 2
+    teachers = [as_teacher(network(0)), as_teacher(network(1))]
+    folded = FoldedTeacher(teachers, folds)
+    found = take(folded, tmp_path, windows, most_windows_per_shard=5)
+    for row in (0, 3, 12, 13):
+        batch = windows.batch(np.array([row]))
+        wanted = shares(teachers[folds[row]], batch)
+        np.testing.assert_allclose(shares(found, batch), wanted, atol=1e-5)
+        np.testing.assert_allclose(shares(folded, batch), wanted, atol=1e-5)
+    mixed = windows.batch(np.array([0, 3, 12, 13]))
+    np.testing.assert_allclose(shares(found, mixed), shares(folded, mixed), atol=1e-5)
+
+
+def test_folds_without_a_teacher_and_teachers_without_factors_are_refused(windows):
+    one = as_teacher(network(0))
+    with pytest.raises(KnowledgeError, match="windows are in folds up to 1; there are 1 teachers"):
+        FoldedTeacher([one], windows.owners % 2)
+    folded = FoldedTeacher([as_teacher(ease())] * 2, windows.owners % 2)
+    with pytest.raises(KnowledgeError, match="a cross-fitted teacher must have history and item vectors"):
+        folded.soft_labels(windows.batch(np.zeros(1, dtype=np.int64)))
+    with pytest.raises(KnowledgeError, match=r"take it from Windows\.batch"):
+        folded.soft_labels(type(windows.batch(np.zeros(1, dtype=np.int64))).of([[1]]))
+
+
+def test_hidden_states_attention_and_relations_are_taken_in_the_same_pass(tmp_path, teacher, windows):
+    settings = EXACT.with_changes(
+        hidden=("blocks.0", "norm"), attention=("blocks.0",), relations=("blocks.0",), relation_heads=4
+    )
+    found = take(teacher, tmp_path, windows, settings, most_windows_per_shard=7)
+    batch = windows.batch(np.array([11, 2]))
+    np.testing.assert_allclose(
+        found.column("hidden.norm", batch), found.soft_labels(batch)[0].history_vectors, atol=1e-6
+    )
+    assert found.column("hidden.blocks.0", batch).shape == (batch.lengths.sum(), 16)
+    attention = found.column("attention.blocks.0", batch)
+    first = int(batch.lengths[0])
+    assert attention.shape == ((batch.lengths**2).sum(), 2)
+    square = attention[: first**2].reshape(first, first, 2)
+    np.testing.assert_allclose(square.sum(axis=1), 1, rtol=1e-5)  # each position shares out one
+    assert not square[np.triu_indices(first, 1)].any()  # and nothing to what comes later
+    hidden = found.column("hidden.blocks.0", batch)[:first].reshape(first, 4, 4)  # [L, heads, 4]
+    scores = np.einsum("ihd,jhd->ijh", hidden, hidden) / 2
+    scores[np.triu_indices(first, 1)] = -np.inf
+    wanted = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    relation = found.column("relation.blocks.0", batch)[: first**2].reshape(first, first, 4)
+    np.testing.assert_allclose(relation, wanted, atol=1e-5)
+    assert set(found.manifest["kinds"]) >= {"soft_labels", "hidden.norm", "attention.blocks.0", "relation.blocks.0"}
+
+
+def test_hidden_states_can_be_taken_without_soft_labels(tmp_path, teacher, windows):
+    found = take(teacher, tmp_path, windows, EXACT.with_changes(soft_labels="none", hidden=("blocks.0",)))
+    assert (list(found.columns), found.parts) == (["hidden.blocks.0"], [])
+    np.testing.assert_allclose(found.item_vectors(), VectorTeacher(teacher).item_vectors())
+
+
+def test_user_vectors_are_those_after_the_whole_history(tmp_path, teacher, windows):
+    users = Ragged.of([*SEQUENCES, []])
+    found = take(teacher, tmp_path, windows, EXACT.with_changes(user_vectors=True), users=users)
+    vectors = found.table("user_vectors")
+    scores = teacher.scores(type(windows.batch(np.zeros(1, dtype=np.int64))).of([SEQUENCES[3]]))
+    np.testing.assert_allclose(vectors[3] @ found.item_vectors().T, scores[0], atol=1e-4)
+    assert len(vectors) == 31
+    assert not vectors[30].any()  # nothing is known of the last user
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden": ("blocks.7",)}, r"the teacher has no layer 'blocks.7'; near it are blocks"),
+        ({"attention": ("norm",)}, "norm gives no attention weights"),
+        ({"hidden": ("table",)}, r"table gives no \[B, L, H\] tensor"),
+        ({"relations": ("norm",), "relation_heads": 3}, "norm has width 16, which does not divide by 3 relation heads"),
+        ({"soft_labels": "none"}, "nothing is to be taken out of the teacher"),
+        ({"user_vectors": True}, "user vectors need the users' histories"),
+    ],
+)
+def test_what_the_teacher_cannot_give_is_named(tmp_path, teacher, windows, changes, message):
+    with pytest.raises(SettingsError, match=message):
+        take(teacher, tmp_path, windows, EXACT.with_changes(**changes))
+
+
+def test_layers_of_something_that_is_no_network_are_refused(tmp_path, windows):
+    with pytest.raises(SettingsError, match="can be taken from one network alone"):
+        take(ease(), tmp_path, windows, EXACT.with_changes(hidden=("blocks.0",), top_k=3))
+
+
+def test_no_extraction_setting_is_left_out():
+    """Source, memory and folds are tested with the stages and below; the others above."""
+    tested = {"soft_labels", "top_k", "hidden", "attention", "relations", "relation_heads", "user_vectors", "dtype"}
+    assert KnowledgeSettings.model_fields.keys() == tested | {"source", "memory_mb", "folds"}
 
 
 def test_a_live_teacher_is_a_copy(teacher, windows):
-    live, batch = LiveTeacher(teacher), windows.batch(np.array([0, 1]))
+    live, batch = VectorTeacher(teacher), windows.batch(np.array([0, 1]))
     before = live.history_vectors(batch), live.digest()
     with torch.no_grad():
         for parameter in teacher.parameters():
             parameter.zero_()
     np.testing.assert_array_equal(live.history_vectors(batch), before[0])
-    assert live.digest() == before[1] != LiveTeacher(teacher).digest()
+    assert live.digest() == before[1] != VectorTeacher(teacher).digest()
 
 
 def test_a_student_of_either_is_the_same_student(tmp_path, teacher, windows):
     students = []
-    for source in (take(teacher, tmp_path, windows), LiveTeacher(teacher)):
+    for source in (take(teacher, tmp_path, windows), VectorTeacher(teacher)):
         torch.manual_seed(1)
         student = Transformer(TransformerSettings(width=8, max_length=4), N_ITEMS)
         train(
@@ -83,34 +254,39 @@ def test_a_student_of_either_is_the_same_student(tmp_path, teacher, windows):
         np.testing.assert_allclose(array, students[1][name], atol=1e-4)
 
 
-def test_the_manifest_names_the_teacher_and_the_windows(tmp_path, teacher, windows):
-    manifest = take(teacher, tmp_path, windows, about={"recipe": "demo"}).manifest
-    assert manifest["teacher"] == {"kind": "transformer", "parameters": teacher.n_parameters, "recipe": "demo"}
-    assert manifest["teacher_digest"] == LiveTeacher(teacher).digest()
-    assert (manifest["windows_digest"], manifest["max_length"]) == (windows.digest(), 4)
+def test_the_manifest_names_the_teacher_the_windows_and_how_sure_it_is(tmp_path, teacher, windows):
+    manifest = take(teacher, tmp_path, windows, about={"teacher": {"kind": "demo"}, "max_length": 4}).manifest
+    assert (manifest["teacher"], manifest["max_length"]) == ({"kind": "demo"}, 4)
+    assert manifest["teacher_digest"] == VectorTeacher(teacher).digest()
+    assert manifest["windows_digest"] == windows.digest()
+    assert 0.1 < manifest["sharpness"]["top_probability"] < 0.3  # untrained: not much more than one in ten
+    assert manifest["warnings"] == []
+
+
+def test_a_teacher_that_is_too_sure_of_itself_is_warned_of(tmp_path, teacher, windows):
+    with torch.no_grad():
+        teacher.norm.weight.mul_(1000)
+    (warning,) = take(teacher, tmp_path, windows).manifest["warnings"]
+    assert "the soft labels are nearly one-hot" in warning
 
 
 def test_a_killed_extraction_asks_only_for_what_is_missing(tmp_path, teacher, windows):
     asked = []
 
     def make_batch(rows):
-        if len(asked) == 2:
+        if len(asked) == 3:
             raise KeyboardInterrupt
         asked.append(rows)
         return windows.batch(rows)
 
-    options = {"positions": windows.positions, "windows_digest": windows.digest(), "windows_per_shard": 5}
     with pytest.raises(KeyboardInterrupt):
-        extract(teacher, tmp_path, make_batch=make_batch, quiet=True, **options)
-    rest = []
-    found = extract(
-        teacher, tmp_path, make_batch=lambda rows: rest.append(rows) or windows.batch(rows), quiet=True, **options
-    )
-    assert sorted(np.concatenate([*asked, *rest])) == list(range(len(windows)))
+        take(teacher, tmp_path, windows, make_batch=make_batch, most_windows_per_shard=5)
+    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.npy")}
+    assert kept.keys() == {"history_vectors-00000.npy", "history_vectors-00001.npy"}
+    found = take(teacher, tmp_path, windows, most_windows_per_shard=5)
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in kept} == kept
     batch = windows.batch(np.arange(len(windows)))
-    np.testing.assert_allclose(
-        found.history_vectors(batch), LiveTeacher(teacher).history_vectors(batch), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(shares(found, batch), shares(VectorTeacher(teacher), batch), atol=1e-5)
 
 
 def test_a_better_trained_teacher_is_another_teacher(tmp_path, teacher, windows):
@@ -124,3 +300,46 @@ def test_a_teacher_that_reads_less_than_a_window_is_refused(tmp_path, teacher):
     longer = Windows.cut(Ragged.of([np.arange(8)]), max_length=7)
     with pytest.raises(SettingsError, match="histories have 7 positions; expected at most 4"):
         take(teacher, tmp_path, longer)
+
+
+def test_a_teacher_full_of_nan_is_refused(tmp_path, windows):
+    class Broken(VectorTeacher):
+        def history_vectors(self, batch):
+            return np.full_like(super().history_vectors(batch), np.nan)
+
+    with pytest.raises(KnowledgeError, match="history_vectors of shard 0 holds NaN or infinity; the teacher is broken"):
+        take(Broken(network()), tmp_path, windows)
+
+
+@pytest.mark.parametrize("soft_labels", ["whole", "top"])
+def test_memory_does_not_grow_with_the_users(tmp_path, soft_labels):
+    """Twenty times the users, and the same peak but for the list of window lengths; the bound holds for both."""
+    peaks = {}
+    for users in (400, 8_000):
+        windows = Windows.cut(Ragged.of([np.arange(5) % N_ITEMS] * users), max_length=4)
+        teacher, folder = as_teacher(network()), tmp_path / str(users)
+        tracemalloc.start()
+        take(
+            teacher,
+            folder,
+            windows,
+            KnowledgeSettings(memory_mb=16, soft_labels=soft_labels, top_k=5),
+            most_windows_per_shard=200,
+        )
+        peaks[users] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peaks[8_000] - peaks[400] < 2**20 < peaks[8_000] < 16 * 2**20
+
+
+def test_the_memory_asked_for_decides_how_much_is_worked_on_at_once(tmp_path, teacher, windows, monkeypatch):
+    shards = []
+    begin = KnowledgeWriter.__init__
+
+    def note(self, *arguments, **options):
+        shards.append(options["windows_per_shard"])
+        begin(self, *arguments, **options)
+
+    monkeypatch.setattr(KnowledgeWriter, "__init__", note)
+    for memory in (16, 64):
+        take(teacher, tmp_path, windows, EXACT.with_changes(memory_mb=memory), most_windows_per_shard=10**9)
+    assert shards[1] == 4 * shards[0] == 4 * (16 * 2**20 // 2 // (16 * 4 * 4))

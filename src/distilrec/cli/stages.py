@@ -8,7 +8,6 @@ from typing import Annotated, TypeVar
 import typer
 
 from distilrec.cli.app import app
-from distilrec.cli.look import artefact_of
 from distilrec.cli.whole import Set
 from distilrec.config import Settings, apply_overrides, parse
 from distilrec.errors import SettingsError
@@ -65,21 +64,25 @@ def baselines(prepared: DataFolder, out: Out, overrides: Set = None) -> None:
 @app.command()
 def teach(
     prepared: DataFolder,
-    vectors: Annotated[Path, typer.Argument(help="The folder that `distilrec encode` wrote.")],
     out: Out,
+    vectors: Annotated[
+        Path | None, typer.Argument(help="The folder that `distilrec encode` wrote, for teachers that read it.")
+    ] = None,
+    template: Annotated[str | None, typer.Option(help="What a teacher that reads text reads of an item.")] = None,
     overrides: Set = None,
 ) -> None:
-    """Train a teacher and take its knowledge. Settings: those under `teacher`, such as --set model.width=128."""
-    from distilrec.recommender import Recommender
-    from distilrec.run import stages
-    from distilrec.run.recipe import EvaluateStage, TeacherStage
+    """Make a teacher and take its knowledge.
 
-    loaded, settings = stages.load_prepared(prepared), settings_from(TeacherStage, overrides)
-    validate = stages.validator(loaded, EvaluateStage())
-    report = stages.train_teacher(settings, loaded, stages.load_vectors(vectors), out, validate=validate)
-    stages.take_knowledge(Recommender.from_pretrained(out / "artefact"), loaded, out / "knowledge")
-    stages.forget_checkpoint(out)
-    typer.echo(f"best validation {report.best_score:.5f} after epoch {report.best_epoch + 1}; wrote {out}")
+    Settings: those under `teacher`, such as --set kind=ease or --set model.width=128, and those under `knowledge`, such
+    as --set knowledge.soft_labels=top.
+    """
+    from distilrec.run import stages, teaching
+
+    settings = teaching.settings_from(overrides or [])
+    told, knowledge = teaching.teach(settings, stages.load_prepared(prepared), out, vectors=vectors, template=template)
+    for warning in knowledge.manifest.get("warnings", []):
+        typer.echo(f"warning: {warning}")
+    typer.echo(f"{told}; wrote {out}")
 
 
 @app.command()
@@ -93,9 +96,11 @@ def distil(
     """Train a student, alone or from a teacher. Settings: model.*, train.* and distil.* as in a recipe."""
     from distilrec.run import stages
     from distilrec.run.recipe import EvaluateStage, StudentAndTeacher
+    from distilrec.run.teachers import forget_checkpoint, open_knowledge
 
     loaded, settings = stages.load_prepared(prepared), settings_from(StudentAndTeacher, overrides)
-    source = stages.open_knowledge(knowledge, artefact_of(teacher) if teacher else None, loaded)
+    max_length = settings.model.max_length
+    source = open_knowledge(knowledge, teacher, loaded, max_length=max_length)
     if source is None and "distil" in settings.model_fields_set:
         raise SettingsError("distil settings were given, but nothing to learn from; add --knowledge or --teacher")
     report = stages.train_student(
@@ -107,5 +112,5 @@ def distil(
         knowledge=source,
         distil=settings.distil if source else None,
     )
-    stages.forget_checkpoint(out)
+    forget_checkpoint(out)
     typer.echo(f"best validation {report.best_score:.5f} after epoch {report.best_epoch + 1}; wrote {out}")

@@ -68,6 +68,10 @@ class Interactions:
         """SHA-256 of the items and their attributes."""
         return _table_digest(self.items)
 
+    def item_ids_digest(self) -> str:
+        """SHA-256 of which item has which row: what anything that speaks of rows must agree on."""
+        return _table_digest(self.items.select("item_id"))
+
     def with_events(self, events: pl.DataFrame) -> Interactions:
         """These events alone, with the users and items that they name, numbered anew."""
         users, user_of = _used(self.users, events["user"])

@@ -48,7 +48,7 @@ def save(
     path: Path, place: Place, model: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor]
 ) -> None:
     """Write the run as it is now, whole or not at all."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors = {f"model.{name}": value for name, value in learnt(model).items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
@@ -72,12 +72,25 @@ def load(
     if place.identity != identity:
         return None
     try:
-        model.load_state_dict(_below(tensors, "model."))
+        _load_learnt(model, _below(tensors, "model."))
         _load_optimizer(optimizer, _below(tensors, "optimizer."))
     except (RuntimeError, ValueError) as error:
         told = str(error).splitlines()[-1].strip()
         raise TrainingError(f"{path} is damaged ({told}); delete it to train from the start") from None
     return place, _below(tensors, "best.")
+
+
+def learnt(model: nn.Module) -> dict[str, Tensor]:
+    """What training may change: parameters that are not frozen, and buffers that are kept."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    return {name: value for name, value in model.state_dict().items() if name not in frozen}
+
+
+def _load_learnt(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    wanted = learnt(model).keys()
+    if wanted != tensors.keys():
+        raise ValueError(f"it holds other arrays: {', '.join(sorted(wanted ^ tensors.keys())[:3])}")
+    model.load_state_dict(tensors, strict=False)
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

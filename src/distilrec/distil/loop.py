@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +19,18 @@ from distilrec.config import Settings
 from distilrec.data.batches import Windows, plan_batches
 from distilrec.distil import checkpoint
 from distilrec.distil.checkpoint import Place
-from distilrec.distil.losses import CatalogueLoss, SoftLabels, distillation_loss
+from distilrec.distil.losses import CatalogueLoss, SoftLabels, SoftLists, SoftLogits, distillation_loss
 from distilrec.distil.settings import DistilSettings, TrainSettings
+from distilrec.distil.soft_labels import SoftPart
 from distilrec.encode.processor import fast_bf16_flags
 from distilrec.errors import MissingExtraError, SettingsError, TrainingError
 from distilrec.files import sha256_of_arrays, sha256_of_value
-from distilrec.knowledge import Knowledge, KnowledgeSource
+from distilrec.knowledge import FactorLabels, Knowledge, KnowledgeSource, Labels, ListLabels
 from distilrec.memory import give_back_freed_memory
+from distilrec.models.sampled import SampledVectors
 from distilrec.progress import Advance, progress
 from distilrec.seeding import derive_seed, generator
-from distilrec.types import Batch
+from distilrec.types import Batch, FloatArray
 
 Validate = Callable[[nn.Module], float]
 
@@ -59,7 +62,8 @@ def train(
     """Train a model in place and leave it with its best weights.
 
     Args:
-        model: called with a `Batch`, gives history vectors of the real positions `[P, D]` and item vectors `[N, D]`.
+        model: called with a `Batch`, gives history vectors of the real positions `[P, D]` and item vectors `[N, D]`;
+            or `SampledVectors`, which plain training alone can use.
         validate: a score of the model as it is, higher is better; called after every epoch.
         knowledge: a teacher's, on disk or live; without it this is plain training.
         checkpoint_path: where to keep a resumable checkpoint. A run that was killed goes on from it to the same
@@ -90,7 +94,7 @@ def train(
                 0,
                 f"epoch {place.epoch}, loss {loss:.4f}, validation {score:.5f}, best {place.best_score:.5f}",
             )
-    run.plain_model.load_state_dict(best)
+    run.plain_model.load_state_dict(best, strict=False)  # what was not trained is not in it
     run.plain_model.eval()
     return TrainReport(place.epochs, place.best_epoch, float(place.best_score or 0.0))
 
@@ -127,11 +131,14 @@ class _Run:
         self.plain_model = model
         fused = self.accelerator.device.type in ("cpu", "cuda")
         optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused
+            _parameter_groups(model, settings),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=fused,
         )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.precision = choose_precision(settings.precision, self.accelerator.device)
-        self.teacher_items = self._tensor(knowledge.item_vectors()) if knowledge else None
+        self._tables: dict[int, Tensor] = {}  # a teacher's item tables, by the identity of their arrays
 
     def identity(self) -> str:
         """Digest of all that decides where training ends up, but for `validate`."""
@@ -171,8 +178,9 @@ class _Run:
     def _step(self, batch: Batch, place: Place, steps_per_epoch: int) -> float:
         step = place.epoch * steps_per_epoch + place.step
         torch.manual_seed(derive_seed(self.settings.seed, "step", step, self.accelerator.process_index))
+        factor = rate_factor(self.settings, step, self.settings.epochs * steps_per_epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.settings, step, self.settings.epochs * steps_per_epoch)
+            group["lr"] = factor * group["full_rate"]
         loss = self._loss(batch)
         value = float(loss.total.detach())
         if not math.isfinite(value):
@@ -188,17 +196,18 @@ class _Run:
         return value
 
     def _loss(self, batch: Batch) -> CatalogueLoss:
-        histories, items = self.model(batch)  # [P, D], [N, D]
         if batch.targets is None:
             raise TrainingError("a training batch came without targets; take batches from Windows.batch")
-        targets = self._tensor(batch.targets[batch.mask])  # [P]
-        soft = None
-        if self.knowledge is not None and self.teacher_items is not None:
-            soft = SoftLabels(self._tensor(self.knowledge.history_vectors(batch)), self.teacher_items)
+        with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.precision is torch.bfloat16):
+            vectors = self.model(batch)
+        if isinstance(vectors, SampledVectors):
+            return self._sampled_loss(vectors)
+        histories, items = vectors  # [P, D], [N, D]
+        soft = [self._on_device(part) for part in self.knowledge.soft_labels(batch)] if self.knowledge else []
         return distillation_loss(
-            histories,
-            items,
-            targets,
+            histories.float(),
+            items.float(),
+            self._tensor(batch.targets[batch.mask]),
             soft_labels=soft,
             alpha=self.distil.alpha if soft else 0.0,
             temperature=self.distil.temperature,
@@ -206,16 +215,54 @@ class _Run:
             precision=self.precision,
         )
 
+    def _sampled_loss(self, vectors: SampledVectors) -> CatalogueLoss:
+        if self.knowledge is not None:
+            raise TrainingError(
+                "this model trains against sampled items, and soft labels are over the whole catalogue; train it "
+                "without knowledge"
+            )
+        return distillation_loss(
+            vectors.history_vectors.float(),
+            vectors.item_vectors.float(),
+            vectors.targets,
+            label_smoothing=self.settings.label_smoothing,
+            precision=self.precision,
+        )
+
+    def _on_device(self, part: Labels) -> SoftPart:
+        rows = None if part.rows is None else self._tensor(part.rows)
+        if isinstance(part, ListLabels):
+            items, logits, log_sums = (self._tensor(array) for array in (part.items, part.logits, part.log_sums))
+            return SoftLists(items, logits, log_sums, rows, part.weight)
+        if isinstance(part, FactorLabels):
+            history, table = self._tensor(part.history_vectors), self._table(part.item_vectors)
+            return SoftLabels(history, table, rows, part.weight, part.temperature)
+        return SoftLogits(self._tensor(part.logits), rows, part.weight, part.temperature)
+
+    def _table(self, array: FloatArray) -> Tensor:
+        """An item table is the same array for every batch, so it goes to the device once."""
+        if id(array) not in self._tables:
+            self._tables[id(array)] = self._tensor(array)
+        return self._tables[id(array)]
+
     def _tensor(self, array: object) -> Tensor:
         return torch.as_tensor(array).to(self.accelerator.device)
 
 
-def learning_rate(settings: TrainSettings, step: int, total_steps: int) -> float:
-    """The step size of one batch."""
-    rate = settings.learning_rate
-    if settings.schedule == "cosine":
-        rate *= 0.5 * (1 + math.cos(math.pi * step / total_steps))
-    return rate * min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else rate
+def rate_factor(settings: TrainSettings, step: int, total_steps: int) -> float:
+    """What the step size of one batch is multiplied by."""
+    factor = 0.5 * (1 + math.cos(math.pi * step / total_steps)) if settings.schedule == "cosine" else 1.0
+    return factor * min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else factor
+
+
+def _parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    """What is learnt, apart from what was pretrained, which may have a step size of its own."""
+    name_them = getattr(model, "pretrained_parameters", None)
+    pretrained = {id(p) for p in name_them()} if name_them is not None else set()
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    rates = {False: settings.learning_rate, True: settings.body_learning_rate or settings.learning_rate}
+    groups = {slow: [p for p in learnt if (id(p) in pretrained) is slow] for slow in rates}
+    return [{"params": found, "full_rate": rates[slow]} for slow, found in groups.items() if found]
 
 
 def _note_score(
@@ -244,4 +291,4 @@ def _describe(model: nn.Module) -> list[object]:
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+    return {name: value.detach().clone() for name, value in checkpoint.learnt(model).items()}

@@ -7,6 +7,7 @@ cross-entropy are known in closed form, they are made in the same pass while the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +15,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart, Teacher, check_parts
 from distilrec.errors import SettingsError
+
+__all__ = ["CatalogueLoss", "SoftLabels", "SoftLists", "SoftLogits", "chunk_positions", "distillation_loss"]
 
 _CHUNK_LOGITS = 1 << 20
 _SMALLEST_PROBABILITY = 1e-30
-
-
-@dataclass(frozen=True)
-class SoftLabels:
-    """A teacher's scores for the whole catalogue, as the two factors whose product they are."""
-
-    history_vectors: Tensor  # [P, D_teacher]
-    item_vectors: Tensor  # [N, D_teacher]
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ class CatalogueLoss:
 
     total: Tensor  # a scalar; the only one that carries gradients
     hard: Tensor  # cross-entropy with the item that came next
-    soft: Tensor  # cross-entropy with the teacher's probabilities at the temperature; 0 without a teacher
+    soft: Tensor  # cross-entropy with the teacher's probabilities, over the positions it speaks of; 0 without a teacher
 
 
 def distillation_loss(
@@ -42,7 +38,7 @@ def distillation_loss(
     item_vectors: Tensor,
     targets: Tensor,
     *,
-    soft_labels: SoftLabels | None = None,
+    soft_labels: SoftPart | Sequence[SoftPart] | None = None,
     alpha: float = 0.0,
     temperature: float = 1.0,
     label_smoothing: float = 0.0,
@@ -60,7 +56,9 @@ def distillation_loss(
         history_vectors: student, `[P, D]`, real positions only.
         item_vectors: student, `[N, D]`.
         targets: row number of the item that came next, `[P]`.
-        soft_labels: needed when `alpha > 0`; the teacher's factors for the same positions and the same catalogue.
+        soft_labels: needed when `alpha > 0`; what the teacher says of the same positions and the same catalogue.
+            Several parts are a mixture: the mean of the probabilities of those that speak of a position, by their
+            weights. A position that none speaks of learns from its hard label alone.
         label_smoothing: share of the hard label that is spread evenly over the catalogue.
         precision: of the matrix products. In bfloat16 a single position's loss is off by up to about 1 %, with no
             bias, so that means over a batch agree to three digits; on a processor without bfloat16 it is slower.
@@ -68,13 +66,17 @@ def distillation_loss(
     It fails quietly when the teacher's rows belong to other positions: the loss still falls, towards noise. The
     training loop looks rows up by the windows' own numbers for that reason.
     """
-    _check(history_vectors, item_vectors, targets, soft_labels, alpha, temperature, label_smoothing)
+    parts = [soft_labels] if isinstance(soft_labels, SoftPart) else list(soft_labels or ())
+    _check(history_vectors, item_vectors, targets, alpha, temperature, label_smoothing)
+    if alpha > 0 and not parts:
+        raise SettingsError(f"alpha is {alpha}, but no teacher's soft labels were given; give them or set alpha to 0")
+    check_parts(parts, n_positions=len(targets), n_items=len(item_vectors))
     if len(targets) == 0:
         zero = (history_vectors.sum() + item_vectors.sum()) * 0.0
         return CatalogueLoss(zero, zero.detach(), zero.detach())
-    teacher = (soft_labels.history_vectors, soft_labels.item_vectors) if soft_labels and alpha > 0 else (None, None)
+    teacher = Teacher(parts, len(targets), len(item_vectors), temperature, precision) if parts and alpha > 0 else None
     total, hard, soft = _FusedCatalogueLoss.apply(  # type: ignore[no-untyped-call]
-        history_vectors, item_vectors, targets, *teacher, alpha, temperature, label_smoothing, precision
+        history_vectors, item_vectors, targets, teacher, alpha, temperature, label_smoothing, precision
     )
     return CatalogueLoss(total, hard, soft)
 
@@ -98,8 +100,7 @@ class _FusedCatalogueLoss(torch.autograd.Function):
         history: Tensor,
         items: Tensor,
         targets: Tensor,
-        teacher_history: Tensor | None,
-        teacher_items: Tensor | None,
+        teacher: Teacher | None,
         alpha: float,
         temperature: float,
         smoothing: float,
@@ -110,24 +111,22 @@ class _FusedCatalogueLoss(torch.autograd.Function):
         gradient_history = torch.empty_like(history, dtype=torch.float32)  # [P, D]
         gradient_items = torch.zeros_like(items, dtype=torch.float32)  # [N, D]
         hard, soft = history.new_zeros((), dtype=torch.float32), history.new_zeros((), dtype=torch.float32)
-        teacher = None
-        if teacher_history is not None and teacher_items is not None:
-            teacher = (teacher_history / temperature).to(precision), teacher_items.to(precision)
-        weights = (1.0 - alpha if teacher else 1.0, alpha, temperature, smoothing)
+        total = history.new_zeros((), dtype=torch.float32)
         buffer = torch.empty((2, min(chunk, count), len(items)), dtype=precision, device=items.device)
         for start in range(0, count, chunk):
             rows = slice(start, start + chunk)
             part = student[0][rows]  # [chunk, D]
-            shares = torch.softmax(teacher[0][rows] @ teacher[1].T, dim=1) if teacher else None  # [chunk, N]
+            shares, covered = teacher.shares(start, start + len(part)) if teacher else (None, None)  # [chunk, N]
+            weights = _Weights.of(alpha if teacher else 0.0, covered, temperature, smoothing)
             chunk_hard, chunk_soft, by_logits = _chunk_loss(
                 part, student[1], targets[rows], shares, weights, buffer[:, : len(part)]
             )
-            hard, soft = hard + chunk_hard, soft + chunk_soft
+            total = total + (weights.hard * chunk_hard + weights.soft * temperature**2 * chunk_soft).sum()
+            hard, soft = hard + chunk_hard.sum(), soft + _over(chunk_soft, covered).sum()
             gradient_history[rows] = by_logits @ student[1]
             gradient_items += by_logits.T @ part
         ctx.save_for_backward(gradient_history.div_(count), gradient_items.div_(count))
-        hard, soft = hard / count, soft / count
-        total = weights[0] * hard + alpha * temperature**2 * soft
+        total, hard, soft = total / count, hard / count, soft / max(teacher.n_covered if teacher else count, 1)
         ctx.mark_non_differentiable(hard, soft)
         return total, hard, soft
 
@@ -135,19 +134,43 @@ class _FusedCatalogueLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         gradient_history, gradient_items = ctx.saved_tensors
-        return (gradient_history * outer[0], gradient_items * outer[0], *[None] * 7)
+        return (gradient_history * outer[0], gradient_items * outer[0], *[None] * 6)
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """What each part of the loss counts for; a column with a row for each position where some have no soft label."""
+
+    hard: Tensor | float  # [c] or a number
+    soft: Tensor | float
+    temperature: float
+    smoothing: float
+
+    @classmethod
+    def of(cls, alpha: float, covered: Tensor | None, temperature: float, smoothing: float) -> _Weights:
+        soft: Tensor | float = alpha if covered is None else alpha * covered
+        return cls(1.0 - soft, soft, temperature, smoothing)
+
+
+def _over(values: Tensor, covered: Tensor | None) -> Tensor:
+    return values if covered is None else values * covered
+
+
+def _column(weight: Tensor | float, like: Tensor) -> Tensor | float:
+    """A weight that multiplies rows of `like`."""
+    return weight[:, None].to(like.dtype) if isinstance(weight, Tensor) else weight
 
 
 def _chunk_loss(
     history: Tensor,  # [c, D]
     items: Tensor,  # [N, D]
     targets: Tensor,  # [c]
-    shares: Tensor | None,  # [c, N], the teacher's probabilities
-    weights: tuple[float, float, float, float],
+    shares: Tensor | None,  # [c, N], the teacher's probabilities; rows of zeros where it is silent
+    weights: _Weights,
     buffer: Tensor,  # [2, c, N], written over
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Summed hard loss, summed soft loss, and the gradient of the weighted sum by the logits `[c, N]`."""
-    hard_weight, alpha, temperature, smoothing = weights
+    """Hard losses [c], soft losses [c], and the gradient of their weighted sum by the logits `[c, N]`."""
+    smoothing, temperature = weights.smoothing, weights.temperature
     logits = torch.mm(history, items.T, out=buffer[0])  # [c, N]
     probabilities = torch.softmax(logits, dim=1, out=buffer[1])  # [c, N]
     chosen = targets[:, None]
@@ -156,19 +179,24 @@ def _chunk_loss(
     label_logit = (1 - smoothing) * target_logit
     if smoothing:
         label_logit = label_logit + smoothing * (history.float() @ items.float().mean(dim=0))
-    hard, soft = (log_sum - label_logit).sum(), log_sum.new_zeros(())
+    hard, soft = log_sum - label_logit, torch.zeros_like(log_sum)
     by_logits = probabilities
     if shares is not None and temperature == 1:
-        soft = (log_sum - _expected_logit(shares, history, items)).sum()
-        by_logits = probabilities.sub_(shares, alpha=alpha)
+        soft = log_sum - _expected_logit(shares, history, items)
+        if isinstance(weights.soft, Tensor):
+            shares = shares * _column(weights.soft, shares)
+            by_logits = probabilities.sub_(shares)
+        else:
+            by_logits = probabilities.sub_(shares, alpha=weights.soft)
     elif shares is not None:
         softened = torch.softmax(logits.div_(temperature), dim=1)  # [c, N]
         log_sum_soft = _log_sum(logits, softened, chosen)
-        soft = (log_sum_soft - _expected_logit(shares, history, items) / temperature).sum()
-        by_logits = probabilities.mul_(hard_weight).add_(softened.sub_(shares), alpha=alpha * temperature)
+        soft = log_sum_soft - _expected_logit(shares, history, items) / temperature
+        pull = softened.sub_(shares).mul_(_column(weights.soft, softened))
+        by_logits = probabilities.mul_(_column(weights.hard, probabilities)).add_(pull, alpha=temperature)
     if smoothing:
-        by_logits.sub_(hard_weight * smoothing / len(items))
-    spike = torch.full_like(chosen, -hard_weight * (1 - smoothing), dtype=by_logits.dtype)
+        by_logits.sub_(_column(weights.hard * (smoothing / len(items)), by_logits))
+    spike = torch.full_like(chosen, -(1 - smoothing), dtype=by_logits.dtype) * _column(weights.hard, by_logits)
     return hard, soft, by_logits.scatter_add_(1, chosen, spike)
 
 
@@ -191,7 +219,6 @@ def _check(
     history: Tensor,
     items: Tensor,
     targets: Tensor,
-    soft: SoftLabels | None,
     alpha: float,
     temperature: float,
     smoothing: float,
@@ -209,14 +236,3 @@ def _check(
         raise SettingsError(f"temperature is {temperature}; expected a number above 0")
     if not 0 <= smoothing < 1:
         raise SettingsError(f"label_smoothing is {smoothing}; expected 0 up to, not including, 1")
-    if alpha > 0 and soft is None:
-        raise SettingsError(f"alpha is {alpha}, but no teacher's soft labels were given; give them or set alpha to 0")
-    if soft is not None and soft.history_vectors.shape[1:] != soft.item_vectors.shape[1:]:
-        raise SettingsError(
-            f"the teacher's history vectors have shape {tuple(soft.history_vectors.shape)} and its item vectors "
-            f"{tuple(soft.item_vectors.shape)}; expected the same width"
-        )
-    if soft is not None and len(soft.history_vectors) != len(history):
-        raise SettingsError(f"soft labels cover {len(soft.history_vectors)} positions; expected {len(history)}")
-    if soft is not None and len(soft.item_vectors) != len(items):
-        raise SettingsError(f"soft labels rank {len(soft.item_vectors)} items; expected the catalogue's {len(items)}")

@@ -20,6 +20,8 @@ class TrainSettings(Settings):
     """Training windows in a batch."""
     learning_rate: float = Field(1e-3, gt=0)
     """Step size of AdamW."""
+    body_learning_rate: float | None = Field(None, gt=0)
+    """Step size of the weights that were pretrained, where a model has some; none takes `learning_rate`."""
     weight_decay: float = Field(0.01, ge=0)
     """Decoupled weight decay of AdamW."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -31,7 +33,7 @@ class TrainSettings(Settings):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of each hard label that is spread evenly over the catalogue."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the matrix products in the loss; auto takes bfloat16 where the processor has instructions for it."""
+    """Of the matrix products; auto takes bfloat16 where the processor has instructions for it."""
     seed: int = Field(0, ge=0)
     """Of the first weights, the order of batches and the dropped units."""
     checkpoint_seconds: float = Field(60.0, ge=0)

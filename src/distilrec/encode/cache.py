@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from distilrec.encode.folder import digest_of_folder, locate
 from distilrec.encode.settings import EncodeSettings
-from distilrec.errors import DataError
+from distilrec.errors import DataError, SettingsError
 from distilrec.files import atomic_path, sha256_of_arrays, sha256_of_value
 from distilrec.progress import progress
 from distilrec.sources import cache_folder
@@ -42,10 +42,12 @@ def encode_cached(
     damaged file is computed again.
     """
     settings = settings or EncodeSettings()
+    if len(settings.models) > 1:
+        raise SettingsError(f"expected one model, got {', '.join(settings.models)}; encode.items joins several")
     unique = sorted({text for text in texts if text}, key=lambda text: (len(text), text))
     if not unique:
         raise DataError(f"all {len(texts):,} texts are empty; there is nothing to encode")
-    model = locate(settings.model, quiet=quiet)
+    model = locate(settings.models[0], quiet=quiet)
     place = (cache_dir or cache_folder()) / "vectors" / f"{_key(model, unique, settings)}.safetensors"
     vectors = _read(place, len(unique), quiet=quiet)
     if vectors is None:

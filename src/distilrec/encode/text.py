@@ -15,6 +15,7 @@ from distilrec.encode.layers import POOLING, Layer, load_layer
 from distilrec.encode.processor import fast_bf16_flags
 from distilrec.encode.settings import Dtype
 from distilrec.errors import MissingExtraError, SettingsError, SourceError
+from distilrec.memory import keep_freed_memory
 from distilrec.progress import Advance, progress
 from distilrec.types import FloatArray, IntArray
 
@@ -93,6 +94,7 @@ class TextEncoder:
         """A row for each text, and one of zeros at the end, [n + 1, F]."""
         import torch
 
+        keep_freed_memory()
         tokens = self._tokenize(texts)
         lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
         vectors = np.zeros((len(texts) + 1, self.width), dtype=np.float32)

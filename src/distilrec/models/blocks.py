@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from distilrec.models.dropout import dropout
 
 
 class CausalBlock(nn.Module):
@@ -25,20 +28,32 @@ class CausalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, L, D]"""
-        x = x + F.dropout(self._attend(self.attention_norm(x)), self.dropout, self.training)
+        x = x + dropout(self._attend(self.attention_norm(x)), self.dropout, self.training)
         hidden = F.gelu(self.feedforward_in(self.feedforward_norm(x)))  # [B, L, feedforward]
-        hidden = F.dropout(hidden, self.dropout, self.training)
-        return x + F.dropout(self.feedforward_out(hidden), self.dropout, self.training)
+        hidden = dropout(hidden, self.dropout, self.training)
+        return x + dropout(self.feedforward_out(hidden), self.dropout, self.training)
 
     def _attend(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape
         split = self.query_key_value(x).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)  # each [B, heads, L, D / heads]
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, dropout_p=self.dropout if self.training else 0.0, is_causal=True
-        )
+        mixed = causal_attention(query, key, value, self.dropout if self.training else 0.0)
         attended: Tensor = self.attention_out(mixed.transpose(1, 2).reshape(batch, length, width))  # [B, L, D]
         return attended
+
+
+def causal_attention(query: Tensor, key: Tensor, value: Tensor, dropped: float) -> Tensor:
+    """What each position takes from itself and those before it; all [B, heads, L, width of a head].
+
+    torch's fused form draws its dropout slowly on a processor, so there it is written out.
+    """
+    if not dropped or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropped, is_causal=True)
+    length = query.shape[2]
+    future = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
+    scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)  # [B, heads, L, L]
+    shares = torch.softmax(scores.masked_fill_(future, float("-inf")), dim=-1)
+    return dropout(shares, dropped, training=True) @ value
 
 
 def init_weights(module: nn.Module, *, std: float = 0.02) -> None:

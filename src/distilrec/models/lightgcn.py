@@ -179,8 +179,8 @@ class ItemGraph(nn.Module):
             "user_offsets": _offsets(users, len(sequences)),
             "item_offsets": _offsets(items, n_items),
         }
-        for name, array in arrays.items():
-            self.register_buffer(name, torch.from_numpy(array), persistent=False)
+        for name, array in arrays.items():  # half the bytes of int64, up to twice as fast
+            self.register_buffer(name, torch.from_numpy(array.astype(np.int32)), persistent=False)
 
     def forward(self, vectors: Tensor, edges: Tensor | None = None) -> Tensor:
         """One round, [N, D] -> [N, D]; `edges` are weights of the edges by user, [E]."""

@@ -15,6 +15,7 @@ from distilrec.types import IntArray
 
 Pooling = Literal["mean", "cls", "max", "lasttoken"]
 _MOST_PADDING = 0.25
+_FEWEST = 4  # rows that fill less than this part of a batch are not split
 
 
 def read_texts(body: Body, texts: Sequence[IntArray], *, pooling: Pooling, token_budget: int) -> Tensor:
@@ -25,7 +26,9 @@ def read_texts(body: Body, texts: Sequence[IntArray], *, pooling: Pooling, token
     """
     device = next(body.parameters()).device
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
-    places, parts = np.zeros(len(texts), dtype=np.int64), [torch.zeros(1, body.width, device=device)]
+    places = np.zeros(len(texts), dtype=np.int64)
+    # It asks for gradients, so that there are some even where no text has a token.
+    parts = [torch.zeros(1, body.width, device=device, requires_grad=torch.is_grad_enabled())]
     done = 1  # row 0 is for texts without tokens
     for rows in _similar_lengths(lengths, token_budget):
         parts.append(_read(body, [texts[row] for row in rows], pooling, device))
@@ -35,12 +38,16 @@ def read_texts(body: Body, texts: Sequence[IntArray], *, pooling: Pooling, token
 
 
 def _similar_lengths(lengths: IntArray, token_budget: int) -> Iterator[IntArray]:
-    """Rows of similar length, the longest first, so that little is padded; empty ones are left out."""
+    """Rows of similar length, the longest first, so that little is padded; empty ones are left out.
+
+    A few rows are not split further: each batch costs a pass over the table of words for its gradient.
+    """
     order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
     while len(order):
         longest = int(lengths[order[0]])
         rows = order[: max(1, token_budget // longest)]
-        rows = rows[lengths[rows] >= (1 - _MOST_PADDING) * longest]
+        similar = np.count_nonzero(lengths[rows] >= (1 - _MOST_PADDING) * longest)
+        rows = rows[: max(similar, token_budget // _FEWEST // longest)]
         yield rows
         order = order[len(rows) :]
 

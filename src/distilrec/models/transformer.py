@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from distilrec.config import Settings
 from distilrec.errors import ArtifactError, DataError, SettingsError
 from distilrec.models.blocks import CausalBlock, init_weights
+from distilrec.models.dropout import dropout
 from distilrec.models.tables import IdTable
 from distilrec.types import Batch, FloatArray
 
@@ -91,7 +92,7 @@ class Transformer(nn.Module):
         x = F.embedding(items, item_vectors)  # [B, L, D]
         if self.positions is not None:
             x = x + self.positions.weight[: items.shape[1]]
-        x = F.dropout(x, self.settings.embedding_dropout, self.training)
+        x = dropout(x, self.settings.embedding_dropout, self.training)
         for block in self.blocks:
             x = block(x)
         normed: Tensor = self.norm(x)

@@ -14,7 +14,7 @@ import yaml
 
 from distilrec import __version__
 from distilrec.card import write_card
-from distilrec.encode.folder import digest_of_folder, locate
+from distilrec.encode.items import digest_of_encoders
 from distilrec.errors import SettingsError
 from distilrec.evaluate.evaluation import Evaluation, average
 from distilrec.evaluate.ranking import check_cutoffs
@@ -27,10 +27,20 @@ from distilrec.run import stages
 from distilrec.run.folder import RunFolder, Say, digest_of_stage
 from distilrec.run.recipe import Recipe, with_paths
 from distilrec.run.results import Results, gather_results
+from distilrec.run.teacher_stages import SPEED_ONLY, reads_text, reads_vectors, without_speed
+from distilrec.run.teachers import (
+    Lessons,
+    fit_folds,
+    fit_teacher,
+    forget_checkpoint,
+    open_teacher,
+    score_of,
+    take_knowledge,
+)
 from distilrec.types import IntArray
 
 _EXAMPLE_HISTORY = 8
-_SPEED_ONLY = {"checkpoint_seconds"}  # settings of training that do not change where it ends
+_POPULARITY_METRIC = "ndcg@10"  # what a teacher is held against popularity by
 ALONE, DISTILLED, TEACHER = "student_alone", "distilled", "teacher"
 
 
@@ -104,7 +114,8 @@ class _Pipeline:
     def run(self) -> Run:
         self._prepare()
         self._check_sizes()
-        self.vectors = self._encode()  # first, since it finds a wrong encoder or template within seconds
+        # first, since it finds a wrong encoder or template within seconds
+        self.vectors = self._encode() if reads_vectors(self.recipe.teacher) else None
         from_anywhere = with_paths(self.recipe, lambda path: path.absolute() if path.exists() else path)
         write_text(self.folder.path / "recipe.yaml", recipe_text(from_anywhere))
         self.validate = stages.validator(self.prepared, self.recipe.evaluate)
@@ -155,7 +166,7 @@ class _Pipeline:
         settings = self.recipe.encode
         inputs = {
             "catalogue": self.prepared.interactions.catalogue_digest(),
-            "encoder": digest_of_folder(locate(settings.model, quiet=self.quiet)),
+            "encoder": digest_of_encoders(settings, quiet=self.quiet),
             **settings.model_dump(mode="json", exclude={"model", "token_budget", "device"}),
         }
 
@@ -165,31 +176,64 @@ class _Pipeline:
         return self.folder.stage("vectors", inputs, work)
 
     def _teacher(self) -> Path:
-        settings = self.recipe.teacher
+        settings, folds = self.recipe.teacher, self.recipe.knowledge.folds
         inputs = {
             "data": self.data_key,
-            "vectors": digest_of_stage(self.vectors),
+            "vectors": digest_of_stage(self.vectors) if self.vectors else None,
+            "template": self.recipe.encode.templates[0] if reads_text(settings) else None,
             "validation": self._validation(),
-            **settings.model_dump(mode="json", exclude={"knowledge": True, "train": _SPEED_ONLY}),
+            "teacher": without_speed(settings.model_dump(mode="json")),
+            "folds": folds,
         }
+        lessons = Lessons(
+            self.prepared,
+            self.vectors,
+            self.recipe.encode.templates[0],
+            self.validate,
+            exclude_history=self.recipe.evaluate.exclude_history,
+        )
 
         def work(folder: Path) -> None:
-            loaded = stages.load_vectors(self.vectors)
-            stages.train_teacher(settings, self.prepared, loaded, folder, validate=self.validate, quiet=self.quiet)
-            stages.forget_checkpoint(folder)
+            fit_teacher(settings, lessons, folder, quiet=self.quiet)
+            if folds:
+                fit_folds(settings, lessons, folder, folds=folds, quiet=self.quiet)
+            forget_checkpoint(folder)
 
         self.teacher = self.folder.stage(TEACHER, inputs, work)
         return self.teacher
 
     def _knowledge(self) -> tuple[KnowledgeSource, str]:
-        teacher, key = Recommender.from_pretrained(self.teacher / "artefact"), digest_of_stage(self.teacher)
-        if self.recipe.teacher.knowledge == "live":
-            return stages.live_knowledge(teacher, self.prepared), key
+        """From disk, or the teacher itself; the key says what the teacher can have said."""
+        key, settings = digest_of_stage(self.teacher), self.recipe.knowledge
+        max_length = self.recipe.student.model.max_length
+        teacher = open_teacher(self.teacher, self.prepared, max_length)
+        if settings.source == "live":
+            return teacher, key
+        inputs = {
+            "teacher": key,
+            "data": self.data_key,
+            "max_length": max_length,
+            **settings.model_dump(mode="json", exclude={"source", "memory_mb", "folds"}),
+        }
 
         def work(folder: Path) -> None:
-            stages.take_knowledge(teacher, self.prepared, folder, quiet=self.quiet)
+            about = {"kind": self.recipe.teacher.kind, "validation": score_of(self.teacher)}
+            take_knowledge(
+                teacher,
+                self.prepared,
+                folder,
+                max_length=max_length,
+                settings=settings,
+                about=about,
+                score=score_of(self.teacher) if self.recipe.evaluate.metric == _POPULARITY_METRIC else None,
+                quiet=self.quiet,
+            )
 
-        return Knowledge.open(self.folder.stage("knowledge", {"teacher": key, "data": self.data_key}, work)), key
+        done = self.folder.stage("knowledge", inputs, work)
+        knowledge = Knowledge.open(done)
+        for warning in knowledge.manifest.get("warnings", []):
+            self.say(f"  warning: {warning}")
+        return knowledge, digest_of_stage(done)
 
     def _student(
         self, name: str, seed: int, knowledge: KnowledgeSource | None = None, knowledge_key: str | None = None
@@ -199,9 +243,9 @@ class _Pipeline:
         inputs = {
             "data": self.data_key,
             "knowledge": knowledge_key,
-            "live": self.recipe.teacher.knowledge == "live" if knowledge else None,
+            "live": self.recipe.knowledge.source == "live" if knowledge else None,
             "model": settings.model.model_dump(mode="json"),
-            "train": training.model_dump(mode="json", exclude=_SPEED_ONLY),
+            "train": training.model_dump(mode="json", exclude=SPEED_ONLY),
             "distil": distil.model_dump(mode="json") if distil else None,
             "validation": self._validation(),
         }
@@ -217,7 +261,7 @@ class _Pipeline:
                 distil=distil,
                 quiet=self.quiet,
             )
-            stages.forget_checkpoint(folder)
+            forget_checkpoint(folder)
 
         return self.folder.stage(f"{name}/seed-{seed}", inputs, work)
 
@@ -261,7 +305,7 @@ class _Pipeline:
     def _finish(self, models: dict[str, list[Path]]) -> Run:
         artefacts = {name: [path / "artefact" for path in paths] for name, paths in models.items()}
         evaluations = {name: self.folder.path / "evaluation" / name for name in models}
-        encoder = read_json(self.vectors / "encoder.json")
+        encoder = read_json(self.vectors / "encoder.json") if self.vectors else None
         results = gather_results(self.recipe, evaluations, artefacts, self._latencies(artefacts), encoder=encoder)
         write_json(self.folder.path / "results.json", results.as_json())
         write_text(self.folder.path / "results.md", results.markdown())

@@ -19,7 +19,14 @@ from distilrec.models.ease import EASESettings
 from distilrec.models.item_knn import ItemKNNSettings
 from distilrec.models.popularity import PopularitySettings
 from distilrec.models.transformer import TransformerSettings
-from distilrec.teach.text_and_ids import TeacherSettings
+from distilrec.run.teacher_stages import (
+    TeacherStage,
+    TextAndIdsTeacher,
+    max_length_of,
+    named_teachers,
+    width_of,
+)
+from distilrec.teach.settings import KnowledgeSettings
 
 
 class DataSettings(Settings):
@@ -60,19 +67,13 @@ class BaselineSettings(Settings):
     """A linear item-item model in closed form."""
 
 
-class TeacherStage(Settings):
-    """The teacher: its content vectors, its shape, its training."""
+class TeacherAndKnowledge(Settings):
+    """A teacher and what is taken out of it: what `distilrec teach` is told."""
 
-    model: TeacherSettings = TeacherSettings()
-    """Its shape."""
-    content_width: int = Field(128, ge=1)
-    """Width that the encoder's vectors are reduced to."""
-    content_projection: Literal["whiten", "pca"] = "whiten"
-    """How they are reduced; whitening gives every direction the same weight."""
-    train: TrainSettings = TrainSettings()
-    """How it is trained."""
-    knowledge: Literal["disk", "live"] = "disk"
-    """Whether its soft labels are written to disk once, or worked out for each batch."""
+    teacher: TeacherStage = TextAndIdsTeacher()
+    """The teacher; `kind` says which."""
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    """What is taken out of it."""
 
 
 class StudentStage(Settings):
@@ -121,8 +122,10 @@ class Recipe(Settings):
     """The pretrained encoder and the text it reads."""
     baselines: BaselineSettings = BaselineSettings()
     """What stands beside the students."""
-    teacher: TeacherStage = TeacherStage()
-    """The teacher."""
+    teacher: TeacherStage = TextAndIdsTeacher()
+    """The teacher; `kind` says which."""
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    """What is taken out of it."""
     student: StudentStage = StudentStage()
     """The student."""
     distil: DistilSettings = DistilSettings()
@@ -141,19 +144,32 @@ class Recipe(Settings):
         return self
 
     def _wrong_shapes(self) -> Iterator[str]:
-        teacher, student = self.teacher.model, self.student.model
-        if teacher.max_length != student.max_length:
+        student = self.student.model
+        for where, teacher in named_teachers(self.teacher):
+            length, width = max_length_of(teacher), width_of(teacher)
+            if length is not None and length < student.max_length:
+                yield (
+                    f"{where}.model.max_length is {length} and student.model.max_length is {student.max_length}; the "
+                    "teacher must read at least as much, because its knowledge is of the student's training windows"
+                )
+            if width is not None and width % getattr(teacher.model, "heads", 1):
+                yield f"{where}.model.width {width} does not divide by {where}.model.heads {teacher.model.heads}"
+        if student.width % student.heads:
+            yield f"student.model.width {student.width} does not divide by student.model.heads {student.heads}"
+        if self.distil.start_from_teacher:
+            yield from self._wrong_starts()
+
+    def _wrong_starts(self) -> Iterator[str]:
+        widths = [width_of(teacher) for _, teacher in named_teachers(self.teacher)]
+        known, student = [width for width in widths if width is not None], self.student.model.width
+        if not known:
             yield (
-                f"teacher.model.max_length is {teacher.max_length} and student.model.max_length is "
-                f"{student.max_length}; they must be equal, because the teacher's knowledge is looked up by the "
-                "student's training windows"
+                f"a teacher of kind {self.teacher.kind} has no item vectors for the student to start from; set "
+                "distil.start_from_teacher=false"
             )
-        for name, model in (("teacher", teacher), ("student", student)):
-            if model.width % model.heads:
-                yield f"{name}.model.width {model.width} does not divide by {name}.model.heads {model.heads}"
-        if self.distil.start_from_teacher and student.width > teacher.width:
+        elif student > max(known):
             yield (
-                f"student.model.width {student.width} is more than teacher.model.width {teacher.width}, so the student "
+                f"student.model.width {student} is more than teacher.model.width {max(known)}, so the student "
                 "cannot start from the teacher's item table; choose a smaller one, or distil.start_from_teacher=false"
             )
 
@@ -186,7 +202,6 @@ def with_paths(recipe: Recipe, change: Callable[[Path], Path]) -> Recipe:
     for name in ("items", "users"):
         if data[name] is not None and not (data["path"] / data[name]).exists():
             data[name] = change(data[name])
-    model = Path(recipe.encode.model)  # or a name on the hub, which is no path that exists
-    if change(model) != model:
-        encode["model"] = str(change(model))
+    models = [(model, Path(model)) for model in recipe.encode.models]  # a name on the hub is no path that exists
+    encode["model"] = [model if change(path) == path else str(change(path)) for model, path in models]
     return recipe.with_changes(data=data, encode=encode)

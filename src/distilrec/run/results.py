@@ -91,14 +91,14 @@ def gather_results(
     artefacts: Mapping[str, list[Path]],
     latencies: Mapping[str, Latency],
     *,
-    encoder: Mapping[str, Any],
+    encoder: Mapping[str, Any] | None,
 ) -> Results:
     """Read what the stages left.
 
     Args:
         evaluations: name of a model -> folder of its evaluation.
         artefacts: name of a model -> artefact folders, one a seed; sizes are the first one's.
-        encoder: facts about the teacher's encoder, whose parameters and bytes count as the teacher's.
+        encoder: facts about the teacher's encoder, whose parameters and bytes count as the teacher's, if it has one.
     """
     found = {name: Evaluation.load(folder) for name, folder in evaluations.items()}
     rows = [_row(name, found[name], artefacts[name][0], latencies[name], encoder) for name in TITLES if name in found]
@@ -115,10 +115,10 @@ def gather_results(
     return Results(rows, recipe.evaluate.metric, sentences, notes, alone.protocol, trained)
 
 
-def _row(name: str, found: Evaluation, artefact: Path, latency: Latency, encoder: Mapping[str, Any]) -> Row:
+def _row(name: str, found: Evaluation, artefact: Path, latency: Latency, encoder: Mapping[str, Any] | None) -> Row:
     parameters = int(read_json(artefact / "config.json")["n_parameters"])
     size = artifact_size_bytes(artefact)
-    if name == "teacher":
+    if name == "teacher" and encoder is not None:
         parameters, size = parameters + int(encoder["parameters"]), size + int(encoder["bytes"])
     return Row(name, found.summary(), parameters, size, latency)
 
@@ -135,7 +135,7 @@ def _seeds(recipe: Recipe, evaluations: Mapping[str, Path]) -> list[str]:
     return [f"{metric_title(recipe.evaluate.metric)} of seeds {seeds}: {'; '.join(told)}."]
 
 
-def _notes(recipe: Recipe, found: Evaluation, encoder: Mapping[str, Any]) -> list[str]:
+def _notes(recipe: Recipe, found: Evaluation, encoder: Mapping[str, Any] | None) -> list[str]:
     protocol = found.protocol
     history = "left out" if protocol["exclude_history"] else "not left out"
     seeds = f"mean of {len(recipe.seeds)} seeds for the students" if len(recipe.seeds) > 1 else "one seed"
@@ -143,10 +143,18 @@ def _notes(recipe: Recipe, found: Evaluation, encoder: Mapping[str, Any]) -> lis
         f"Protocol: {recipe.data.split.kind} split, test cases of {len(found.per_user):,} users, full ranking of "
         f"{protocol['n_items']:,} items, items of the history {history}, ties {protocol['ties']}; {seeds}; intervals "
         "by bootstrap over users.",
-        f"The teacher's parameters and bytes include its language model ({encoder['model']}, "
-        f"{encoder['parameters']:,} parameters). Milliseconds: median of "
-        f"{recipe.evaluate.latency_requests} requests on one thread, from outside ids to ten ranked ids; a saved model "
-        "needs no language model at request time, the teacher's neither.",
+        *_encoder_note(encoder),
+        f"Milliseconds: median of {recipe.evaluate.latency_requests} requests on one thread, from outside ids to ten "
+        "ranked ids.",
+    ]
+
+
+def _encoder_note(encoder: Mapping[str, Any] | None) -> list[str]:
+    if encoder is None:
+        return []
+    return [
+        f"The teacher's parameters and bytes include its encoder ({encoder['model']}, {encoder['parameters']:,} "
+        "parameters), which no saved model needs at request time."
     ]
 
 

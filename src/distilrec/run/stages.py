@@ -24,7 +24,6 @@ from distilrec.distil.loop import TrainReport, Validate, train
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.encode.items import encode_items
 from distilrec.encode.settings import EncodeSettings
-from distilrec.encode.whiten import project
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.evaluate.evaluation import Evaluation, evaluate
 from distilrec.files import atomic_path, read_json, write_json
@@ -33,10 +32,8 @@ from distilrec.models.kinds import Model
 from distilrec.models.tables import IdTable
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.recommender import POPULARITY_COLUMN, Recommender
-from distilrec.run.recipe import BaselineSettings, DataSettings, EvaluateStage, TeacherStage
+from distilrec.run.recipe import BaselineSettings, DataSettings, EvaluateStage
 from distilrec.seeding import derive_seed
-from distilrec.teach.extract import LiveTeacher, extract
-from distilrec.teach.text_and_ids import build_teacher
 from distilrec.types import FloatArray
 
 _SPLIT, _CHECKPOINT, _TRAINING = "split.json", "checkpoint.safetensors", "training.json"
@@ -131,63 +128,6 @@ def fit_baselines(settings: BaselineSettings, prepared: Prepared) -> dict[str, M
     return models
 
 
-def train_teacher(
-    settings: TeacherStage,
-    prepared: Prepared,
-    vectors: FloatArray,
-    folder: Path,
-    *,
-    validate: Validate,
-    quiet: bool = False,
-) -> TrainReport:
-    """Train the text-and-ids teacher over the encoder's vectors; write its folded artefact to `folder`."""
-    if len(vectors) != prepared.interactions.n_items:
-        raise ArtifactError(
-            f"there are vectors of {len(vectors):,} items, and the catalogue has {prepared.interactions.n_items:,}; "
-            "encode this data's catalogue"
-        )
-    try:
-        content = project(vectors, width=settings.content_width, kind=settings.content_projection)
-    except SettingsError as error:
-        raise SettingsError(f"teacher.content_width: {error}") from None
-    torch.manual_seed(derive_seed(settings.train.seed, "weights"))
-    model = build_teacher(settings.model, content)
-    windows = Windows.cut(prepared.split.train, max_length=settings.model.max_length)
-    return _train_and_save(
-        model, windows, prepared, folder, settings.train, validate=validate, name="Teacher", quiet=quiet
-    )
-
-
-def take_knowledge(teacher: Recommender, prepared: Prepared, folder: Path, *, quiet: bool = False) -> Knowledge:
-    """Write what a teacher says about every training position."""
-    model = _transformer(teacher)
-    windows = Windows.cut(prepared.split.train, max_length=model.max_length)
-    return extract(
-        model,
-        folder,
-        make_batch=windows.batch,
-        positions=windows.positions,
-        windows_digest=windows.digest(),
-        about={"catalogue_digest": prepared.interactions.catalogue_digest()},
-        quiet=quiet,
-    )
-
-
-def live_knowledge(teacher: Recommender, prepared: Prepared) -> LiveTeacher:
-    """A teacher that is asked while the student trains; it must rank the same catalogue."""
-    _check_same_catalogue(teacher, prepared, "the teacher")
-    return LiveTeacher(_transformer(teacher))
-
-
-def open_knowledge(folder: Path | None, teacher: Path | None, prepared: Prepared) -> KnowledgeSource | None:
-    """Knowledge from disk, or from a teacher's artefact on the fly, or none."""
-    if folder is not None and teacher is not None:
-        raise SettingsError("both a knowledge folder and a teacher were given; choose one")
-    if teacher is not None:
-        return live_knowledge(Recommender.from_pretrained(teacher), prepared)
-    return Knowledge.open(folder) if folder is not None else None
-
-
 def train_student(
     model_settings: TransformerSettings,
     train_settings: TrainSettings,
@@ -211,8 +151,8 @@ def train_student(
     table = IdTable(n_items, model_settings.width)
     model = Transformer(model_settings, n_items, table=table)
     if knowledge is not None and distil is not None and distil.start_from_teacher:
-        start_from_teacher(table.weight, knowledge.item_vectors())
-    return _train_and_save(
+        start_from_teacher(table.weight, _table_of(knowledge))
+    return train_and_save(
         model,
         windows,
         prepared,
@@ -224,6 +164,13 @@ def train_student(
         name="Student alone" if knowledge is None else "Distilled student",
         quiet=quiet,
     )
+
+
+def _table_of(knowledge: KnowledgeSource) -> FloatArray:
+    vectors = knowledge.item_vectors()
+    if vectors is None:
+        raise SettingsError("this teacher has no item vectors to start from; set distil.start_from_teacher=false")
+    return vectors
 
 
 def validator(prepared: Prepared, settings: EvaluateStage) -> Validate:
@@ -244,14 +191,14 @@ def judge(recommender: Recommender, prepared: Prepared, settings: EvaluateStage,
     cases = {"test": prepared.split.test, "validation": prepared.split.validation}
     if on not in cases:
         raise SettingsError(f"cases {on!r} are unknown; choose test or validation")
-    _check_same_catalogue(recommender, prepared, "the model")
+    check_same_catalogue(recommender, prepared, "the model")
     return evaluate(
         recommender, cases[on], cutoffs=settings.cutoffs, exclude_history=settings.exclude_history, split=on, quiet=True
     )
 
 
-def _train_and_save(
-    model: Transformer,
+def train_and_save(
+    model: Any,  # noqa: ANN401  (a torch module that is a Model and can be folded)
     windows: Windows,
     prepared: Prepared,
     folder: Path,
@@ -263,6 +210,7 @@ def _train_and_save(
     knowledge: KnowledgeSource | None = None,
     distil: DistilSettings | None = None,
 ) -> TrainReport:
+    """Train a model and write its folded artefact to `folder`, where a checkpoint lies until it is forgotten."""
     folder.mkdir(parents=True, exist_ok=True)
     report = train(
         model,
@@ -281,12 +229,7 @@ def _train_and_save(
     return report
 
 
-def forget_checkpoint(folder: Path) -> None:
-    """Delete what a finished training is resumed from, once nothing that comes after it can be interrupted."""
-    (folder / _CHECKPOINT).unlink(missing_ok=True)
-
-
-def _check_same_catalogue(recommender: Recommender, prepared: Prepared, who: str) -> None:
+def check_same_catalogue(recommender: Recommender, prepared: Prepared, who: str) -> None:
     """Row numbers mean the same items on both sides, or every score is of another item."""
     ours, theirs = prepared.interactions.items["item_id"], recommender.items["item_id"]
     if not ours.equals(theirs):
@@ -294,11 +237,3 @@ def _check_same_catalogue(recommender: Recommender, prepared: Prepared, who: str
             f"{who} ranks another catalogue ({len(theirs):,} items) than the data's ({len(ours):,} items); "
             "take a model that was trained on this prepared data"
         )
-
-
-def _transformer(recommender: Recommender) -> Transformer:
-    if not isinstance(recommender.model, Transformer):
-        raise ArtifactError(
-            f"the teacher is a {recommender.model.kind}, which has no history and item vectors; expected a transformer"
-        )
-    return recommender.model

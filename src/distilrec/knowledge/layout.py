@@ -1,0 +1,123 @@
+"""What a knowledge folder is made of: columns that grow with the data, tables that do not, and parts that use them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from distilrec.errors import KnowledgeError
+from distilrec.files import atomic_path
+from distilrec.types import IntArray
+
+FORMAT, FORMAT_VERSION = "distilrec-knowledge", 2
+MANIFEST, BEGUN, POSITIONS = "manifest.json", "begun.json", "positions"
+
+
+@dataclass(frozen=True)
+class Column:
+    """An array with a row for each position (or window, or pair of positions), kept in shards."""
+
+    name: str
+    shape: tuple[int, ...] = ()
+    """Of one row."""
+    dtype: str = "float16"
+    per: Literal["position", "window", "pair"] = "position"
+    """What a row is of; pairs are those of one window, row by row, as attention is."""
+
+    def rows(self, lengths: IntArray) -> int:
+        """How many rows windows of these lengths have."""
+        if self.per == "window":
+            return len(lengths)
+        return int((lengths**2).sum() if self.per == "pair" else lengths.sum())
+
+
+@dataclass(frozen=True)
+class FactorPart:
+    """Soft labels as a column of history vectors times a table of item vectors."""
+
+    column: str = "history_vectors"
+    table: str = "item_vectors"
+    weight: float = 1.0
+    temperature: float = 1.0
+    fold: int | None = None
+    """For a cross-fitted teacher: the part speaks of the windows that the table `folds` gives this number."""
+    form: Literal["factors"] = "factors"
+
+
+@dataclass(frozen=True)
+class ListPart:
+    """Soft labels as lists: three columns, whose names begin with `prefix`."""
+
+    prefix: str = "top"
+    weight: float = 1.0
+    form: Literal["lists"] = "lists"
+
+    def columns(self, k: int, n_items: int, dtype: str = "float16") -> list[Column]:
+        """Item rows in the smallest integers that hold them, logits, and log-sum-exp."""
+        integers = "int16" if n_items <= np.iinfo(np.int16).max else "int32"
+        return [
+            Column(f"{self.prefix}_items", (k,), integers),
+            Column(f"{self.prefix}_logits", (k,), dtype),
+            Column(f"{self.prefix}_log_sums", (), "float32"),
+        ]
+
+
+Part = FactorPart | ListPart
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Consecutive windows kept together, one file a column."""
+
+    number: int
+    first_window: int
+    windows: int
+    positions: int
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Of each column's file."""
+
+
+def table_path(folder: Path, name: str) -> Path:
+    """Where a table lies."""
+    return folder / f"{name}.npy"
+
+
+def shard_path(folder: Path, column: str, number: int) -> Path:
+    """Where a column's share of a shard lies."""
+    return folder / f"{column}-{number:05d}.npy"
+
+
+def save_array(path: Path, array: np.ndarray[Any, Any], what: str, *, dtype: str | None = None) -> None:
+    """Write an array whole or not at all; NaN, infinity and what does not fit `dtype` are refused."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise KnowledgeError(f"{what} holds NaN or infinity; the teacher is broken, so nothing can be learnt from it")
+    kept = array if dtype is None else _converted(array, dtype, what)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, kept, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _converted(array: np.ndarray[Any, Any], dtype: str, what: str) -> np.ndarray[Any, Any]:
+    wanted = np.dtype(dtype)
+    limits = np.finfo(wanted) if wanted.kind == "f" else np.iinfo(wanted) if wanted.kind == "i" else None
+    if limits is not None and array.size and array.dtype != wanted:
+        largest = float(np.abs(array).max())
+        if largest > float(limits.max):
+            raise KnowledgeError(f"{what} holds {largest:g}, which {dtype} cannot; extract with dtype float32")
+    return array.astype(wanted, copy=False)
+
+
+def part_from(described: Mapping[str, Any]) -> Part:
+    """A part as the manifest has it."""
+    return FactorPart(**described) if described["form"] == "factors" else ListPart(**described)
+
+
+def describe(part: Part) -> dict[str, Any]:
+    """A part for the manifest."""
+    return asdict(part)

@@ -1,0 +1,197 @@
+"""The settings of every kind of teacher, chosen by `kind` in a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from distilrec.config import Settings
+from distilrec.distil.settings import TrainSettings
+from distilrec.models.ease import EASESettings
+from distilrec.models.item_knn import ItemKNNSettings
+from distilrec.models.lightgcn import LightGCNSettings
+from distilrec.models.transformer import TransformerSettings
+from distilrec.teach.language_model import ItemLanguageModelSettings
+from distilrec.teach.text_and_ids import TeacherSettings
+from distilrec.teach.text_language_model import TextTeacherSettings
+
+
+class Content(Settings):
+    """How an encoder's vectors of the items are made fit for a teacher."""
+
+    content_width: int = Field(128, ge=1)
+    """Width that the encoder's vectors are reduced to."""
+    content_projection: Literal["whiten", "pca"] = "whiten"
+    """How they are reduced; whitening gives every direction the same weight."""
+
+
+class TextAndIdsTeacher(Content):
+    """Frozen encoder: its item vectors, projected, plus free ones, under a transformer."""
+
+    kind: Literal["text_and_ids"] = "text_and_ids"
+    """Which teacher this is."""
+    model: TeacherSettings = TeacherSettings()
+    """Its shape."""
+    train: TrainSettings = TrainSettings()
+    """How it is trained."""
+
+
+class IdsTeacher(Settings):
+    """A large transformer over item ids alone."""
+
+    kind: Literal["ids"]
+    """Which teacher this is."""
+    model: TransformerSettings = TransformerSettings(width=128, blocks=2, heads=2)
+    """Its shape."""
+    train: TrainSettings = TrainSettings()
+    """How it is trained."""
+
+
+class EASETeacher(Settings):
+    """EASE, solved in closed form."""
+
+    kind: Literal["ease"]
+    """Which teacher this is."""
+    model: EASESettings = EASESettings()
+    """How strongly it is held back."""
+
+
+class ItemKNNTeacher(Settings):
+    """Item-kNN."""
+
+    kind: Literal["item_knn"]
+    """Which teacher this is."""
+    model: ItemKNNSettings = ItemKNNSettings()
+    """How neighbours are chosen."""
+
+
+class LightGCNTeacher(Settings):
+    """Item vectors smoothed over the graph of who used what."""
+
+    kind: Literal["lightgcn"]
+    """Which teacher this is."""
+    model: LightGCNSettings = LightGCNSettings()
+    """Its shape."""
+    train: TrainSettings = TrainSettings()
+    """How it is trained."""
+
+
+class ItemLanguageModelTeacher(Content):
+    """A pretrained language model that reads the history as a sequence of item vectors."""
+
+    kind: Literal["item_language_model"]
+    """Which teacher this is."""
+    model: ItemLanguageModelSettings = ItemLanguageModelSettings()
+    """Which language model, and how it is fine-tuned."""
+    train: TrainSettings = TrainSettings(body_learning_rate=5e-5, warmup_steps=200, clip_norm=1.0)
+    """How it is trained."""
+
+
+class TextLanguageModelTeacher(Settings):
+    """A pretrained language model that reads the history as text."""
+
+    kind: Literal["text_language_model"]
+    """Which teacher this is."""
+    model: TextTeacherSettings = TextTeacherSettings()
+    """Which language model, what it reads, and how it is fine-tuned."""
+    train: TrainSettings = TrainSettings(body_learning_rate=5e-5, warmup_steps=100, clip_norm=1.0, batch_size=64)
+    """How it is trained."""
+
+
+class SavedTeacher(Settings):
+    """A teacher that was made before."""
+
+    kind: Literal["saved"]
+    """Which teacher this is."""
+    model: Path
+    """Its folder, as `distilrec teach` wrote it, or its artefact."""
+
+
+_DEFAULT = "text_and_ids"
+
+
+def _tag(value: Any) -> str:  # noqa: ANN401  (a mapping from a recipe, or a settings object)
+    kind = value.get("kind", _DEFAULT) if isinstance(value, Mapping) else getattr(value, "kind", _DEFAULT)
+    return f"<{kind}>"
+
+
+SingleTeacher = Annotated[
+    Annotated[TextAndIdsTeacher, Tag("<text_and_ids>")]
+    | Annotated[IdsTeacher, Tag("<ids>")]
+    | Annotated[EASETeacher, Tag("<ease>")]
+    | Annotated[ItemKNNTeacher, Tag("<item_knn>")]
+    | Annotated[LightGCNTeacher, Tag("<lightgcn>")]
+    | Annotated[ItemLanguageModelTeacher, Tag("<item_language_model>")]
+    | Annotated[TextLanguageModelTeacher, Tag("<text_language_model>")]
+    | Annotated[SavedTeacher, Tag("<saved>")],
+    Discriminator(_tag),
+]
+
+
+class EnsembleTeacher(Settings):
+    """Several teachers, whose probabilities are averaged."""
+
+    kind: Literal["ensemble"]
+    """Which teacher this is."""
+    members: tuple[SingleTeacher, ...] = Field(min_length=2)
+    """The teachers, each with its own kind and settings."""
+    weights: tuple[float, ...] | None = None
+    """Of the members; none fits them to the validation cases."""
+
+
+TeacherStage = Annotated[
+    Annotated[TextAndIdsTeacher, Tag("<text_and_ids>")]
+    | Annotated[IdsTeacher, Tag("<ids>")]
+    | Annotated[EASETeacher, Tag("<ease>")]
+    | Annotated[ItemKNNTeacher, Tag("<item_knn>")]
+    | Annotated[LightGCNTeacher, Tag("<lightgcn>")]
+    | Annotated[ItemLanguageModelTeacher, Tag("<item_language_model>")]
+    | Annotated[TextLanguageModelTeacher, Tag("<text_language_model>")]
+    | Annotated[SavedTeacher, Tag("<saved>")]
+    | Annotated[EnsembleTeacher, Tag("<ensemble>")],
+    Discriminator(_tag),
+]
+
+
+SPEED_ONLY = {"checkpoint_seconds"}
+"""Settings of training that do not change where it ends."""
+
+
+def without_speed(values: Any) -> Any:  # noqa: ANN401  (plain values of settings)
+    """Settings as plain values without those that do not change the result."""
+    if isinstance(values, Mapping):
+        return {key: without_speed(value) for key, value in values.items() if key not in SPEED_ONLY}
+    return [without_speed(value) for value in values] if isinstance(values, list | tuple) else values
+
+
+def named_teachers(stage: Any) -> list[tuple[str, Any]]:  # noqa: ANN401  (any TeacherStage)
+    """Every teacher that is not made of others, with its place in a recipe."""
+    if isinstance(stage, EnsembleTeacher):
+        return [(f"teacher.members.{number}", member) for number, member in enumerate(stage.members)]
+    return [("teacher", stage)]
+
+
+def max_length_of(stage: Any) -> int | None:  # noqa: ANN401
+    """How many items of a history the teacher reads; none for one that reads them all."""
+    lengths = [getattr(teacher.model, "max_length", None) for _, teacher in named_teachers(stage)]
+    known = [length for length in lengths if length is not None]
+    return max(known) if known else None
+
+
+def width_of(stage: Any) -> int | None:  # noqa: ANN401
+    """Width of its item vectors; none for one that has none."""
+    width = getattr(stage.model, "width", None)
+    return int(width) if width is not None else None
+
+
+def reads_vectors(stage: Any) -> bool:  # noqa: ANN401
+    """Whether an encoder's vectors of the items are needed."""
+    return any(isinstance(teacher, Content) for _, teacher in named_teachers(stage))
+
+
+def reads_text(stage: Any) -> bool:  # noqa: ANN401
+    """Whether the teacher reads the items' text itself."""
+    return any(teacher.kind == "text_language_model" for _, teacher in named_teachers(stage))

@@ -1,0 +1,38 @@
+"""What is taken out of a teacher, and how much memory that may take."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from distilrec.config import Settings
+
+
+class KnowledgeSettings(Settings):
+    """What is taken out of a teacher, in one pass."""
+
+    source: Literal["disk", "live"] = "disk"
+    """Whether a student learns from a folder written once, or from the teacher asked for each batch."""
+    soft_labels: Literal["whole", "top", "none"] = "whole"
+    """Logits of the whole catalogue as two factors, the best `top_k` of each position, or none at all. A teacher whose
+    scores are no product gives lists in any case."""
+    top_k: int = Field(100, ge=1)
+    """Length of the lists; the whole catalogue where that is shorter."""
+    hidden: tuple[str, ...] = ()
+    """Paths of layers whose hidden states are kept, such as `blocks.0`."""
+    attention: tuple[str, ...] = ()
+    """Paths of layers whose attention maps are kept."""
+    relations: tuple[str, ...] = ()
+    """Paths of layers for which it is kept how alike the positions of a window are."""
+    relation_heads: int = Field(1, ge=1)
+    """Into how many heads a layer is split for its relations."""
+    user_vectors: bool = False
+    """Whether a vector for each user, after the whole training history, is kept."""
+    folds: int = Field(0, ge=0)
+    """For cross-fitting: into how many folds the users are cut, each spoken of by a teacher that was trained on the
+    others alone. 0 asks the one teacher about all; from 2 on it costs as many trainings more."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Number type on disk."""
+    memory_mb: int = Field(512, ge=16)
+    """Bound on the memory that extraction itself takes, whatever the number of users."""
