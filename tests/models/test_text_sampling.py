@@ -1,4 +1,4 @@
-"""What a step of training draws: positions, targets with items that are hard to tell from them, and how likely it was."""
+"""What a step of training draws: positions, targets, items like them, and how likely each was to be drawn."""
 
 import numpy as np
 import pytest

@@ -67,7 +67,9 @@ def build_text_language_model(
         pooling=pooling,
         **_tokens_around(settings, tokenizer, pooling),
     )
-    model = TextLanguageModel(shape, _tokens(tokenizer, texts, settings.item_tokens), body=body)
+    tokens = _tokens(tokenizer, texts, settings.item_tokens)
+    _check_words(folder, tokens, shape)
+    model = TextLanguageModel(shape, tokens, body=body)
     model.sampler = _sampler(settings, model, counts)
     return model
 
@@ -76,9 +78,13 @@ def _tokenizer(folder: Path) -> Any:  # noqa: ANN401  (transformers' own, withou
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:  # transformers' three ways to refuse a folder
         raise SourceError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
+    files = sorted({"tokenizer.json", *map(str, tokenizer.vocab_files_names.values())})
+    if not any((folder / name).is_file() for name in files):  # transformers makes one that knows no words
+        raise SourceError(f"{folder} holds no tokenizer: expected {' or '.join(files)}")
+    return tokenizer
 
 
 def _check_length(max_tokens: int, folder: Path, tokenizer: Any, body: Body) -> None:  # noqa: ANN401
@@ -107,6 +113,16 @@ def _tokens(tokenizer: Any, texts: Sequence[str], most: int) -> Ragged:  # noqa:
             stacklevel=3,
         )
     return Ragged.of(found)
+
+
+def _check_words(folder: Path, tokens: Ragged, shape: TextLanguageModelSettings) -> None:
+    known = int(shape.body_config["vocab_size"])
+    highest = max(int(tokens.values.max()), *shape.history_begin, *shape.item_begin, *shape.separator, *shape.end, 0)
+    if highest >= known:
+        raise SourceError(
+            f"the tokenizer in {folder} gives token {highest}, and the model knows tokens 0 to {known - 1}; "
+            "expected the tokenizer of this model"
+        )
 
 
 def _tokens_around(
