@@ -56,7 +56,7 @@ class Sampler(nn.Module):
     def draw_candidates(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Targets and hard negatives, each item once `[M]`, and which of them is each position's target `[P']`."""
         distinct = torch.unique(targets)
-        near = self.neighbours.cpu()[distinct]  # [distinct, H]
+        near = self.neighbours[distinct.to(self.neighbours.device)].cpu()  # [distinct, H]
         columns = torch.randint(max(1, near.shape[1]), (len(near), self.hard_negatives))
         candidates, places = torch.unique(torch.cat([targets, near.gather(1, columns).flatten()]), return_inverse=True)
         return candidates, places[: len(targets)]

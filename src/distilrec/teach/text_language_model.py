@@ -42,7 +42,8 @@ def build_text_language_model(
 ) -> TextLanguageModel:
     """A teacher ready to be fine-tuned: its folder read, the items' texts in tokens, hard negatives to draw from.
 
-    A tokenizer needs no padding token. Random weights and what LoRA starts from are drawn from torch's own generator:
+    A tokenizer needs no padding token. Of a sentence-transformers folder, layers after the pooling are left out: what
+    they do is learnt anew. Random weights and what LoRA starts from are drawn from torch's own generator:
     seed that first.
 
     Args:
