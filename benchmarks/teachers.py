@@ -1,6 +1,6 @@
 """Teachers of every kind on one data set: validation and test figures in one table.
 
-    python benchmarks/teachers.py recipes/teachers/beauty.yaml --out runs/teachers-beauty
+    python benchmarks/teachers.py recipes/teachers/beauty.yaml
 
 Each teacher is trained once: interrupted, the same command goes on where it stopped; done, it prints the table again.
 Everything was chosen on validation. Test is looked at when all teachers are done.
@@ -28,6 +28,7 @@ from distilrec.run.teacher_stages import EnsembleTeacher, SavedTeacher, TeacherS
 from distilrec.run.teachers import Lessons, fit_teacher, forget_checkpoint, score_of
 
 METRIC = "ndcg@10"
+_RECIPES = [Path("recipes/teachers/ml-1m.yaml"), Path("recipes/teachers/beauty.yaml")]
 
 
 class Bench(Settings):
@@ -142,10 +143,11 @@ class Work:
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path, help="which data and which teachers")
-    parser.add_argument("--out", type=Path, required=True, help="where to keep everything")
+    parser.add_argument("recipe", type=Path, nargs="*", default=_RECIPES, help="which data and which teachers")
+    parser.add_argument("--out", type=Path, default=Path("runs/teachers"), help="where to keep everything")
     options = parser.parse_args()
-    Work(parse(Bench, load_yaml(options.recipe), where=str(options.recipe)), options.out).run()
+    for recipe in options.recipe:
+        Work(parse(Bench, load_yaml(recipe), where=str(recipe)), options.out / recipe.stem).run()
 
 
 if __name__ == "__main__":
