@@ -77,9 +77,9 @@ def fit_text_language_model():
 
 def fit_lightgcn():
     torch.manual_seed(0)
-    model = LightGCN(LightGCNSettings(width=16, layers=1, half_life=1, max_length=STEPS), WORLD, n_items=N_ITEMS)
+    model = LightGCN(LightGCNSettings(width=16, half_life=1, max_length=STEPS), WORLD, n_items=N_ITEMS)
     settings = TrainSettings(epochs=15, batch_size=16, learning_rate=0.01, precision="float32")
-    train(model, Windows.cut(WORLD, max_length=STEPS), validate=knows_the_neighbours, settings=settings, quiet=True)
+    train(model, Windows.cut(WORLD, max_length=STEPS), validate=knows_the_next, settings=settings, quiet=True)
     return model
 
 
@@ -122,7 +122,7 @@ FITTED = {
     ),
     "ease": (lambda: EASE.fit(WORLD, n_items=N_ITEMS, settings=EASESettings(l2=1)), knows_the_neighbours),
     "transformer": (fit_transformer, knows_the_next),
-    "lightgcn": (fit_lightgcn, knows_the_neighbours),
+    "lightgcn": (fit_lightgcn, knows_the_next),
     "item_language_model": (fit_item_language_model, knows_the_next),
     "text_language_model": (fit_text_language_model, knows_the_next),
     "ensemble": (fit_ensemble, knows_the_neighbours),

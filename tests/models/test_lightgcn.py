@@ -14,7 +14,7 @@ from distilrec.types import Batch, Ragged
 # four users, one of them without events; item 5 was never used, and the first user came back to item 0
 SEQUENCES = Ragged.of([[0, 1, 0], [], [1, 2, 3, 4], [4, 0]])
 N_ITEMS, N_USERS = 6, 4
-SHAPE = LightGCNSettings(width=3, layers=2, max_length=5)
+SHAPE = LightGCNSettings(width=3, layers=2, max_length=5, half_life=None, projection=False)
 
 
 def make(sequences=SEQUENCES, table=None, **settings):
@@ -123,6 +123,21 @@ def test_a_half_life_stays_finite_over_long_histories():
     assert torch.isfinite(vectors(model, [0, 1] * 150)).all()
 
 
+def test_a_projection_is_learnt_and_begins_as_no_projection():
+    model = LightGCN(SHAPE.with_changes(projection=True), SEQUENCES, n_items=N_ITEMS).eval()
+    histories, items = model(Batch.of([[4]]))
+    torch.testing.assert_close(histories[0], items[4])
+    histories.sum().backward()
+    assert model.projection.weight.grad.abs().max() > 0
+
+
+def test_a_projection_tells_what_follows_from_what_comes_before():
+    scores = make(projection=True).scores(Batch.of([[1], [2]]))
+    assert abs(scores[0, 2] - scores[1, 1]) > 0.1
+    scores = make().scores(Batch.of([[1], [2]]))
+    assert scores[0, 2] == pytest.approx(scores[1, 1])
+
+
 def test_what_stands_in_the_padding_does_not_matter():
     model, batch = make(), Batch.of([[1, 2], [3, 4, 5]])
     dirty = Batch(np.where(batch.mask, batch.items, 5), batch.lengths)
@@ -166,10 +181,12 @@ def test_a_table_of_content_vectors_is_smoothed_too_even_in_bfloat16():
     assert model.n_parameters == 2 * N_ITEMS * 3
 
 
-def test_folded_it_scores_the_same_and_needs_no_graph():
-    model, batch = make(half_life=2), Batch.of([[1, 2], [4]])
-    folded = model.fold()
-    assert (folded.graph, list(folded.state())) == (None, ["table.weight"])
+@pytest.mark.parametrize("projection", [True, False])
+def test_folded_it_scores_the_same_and_needs_no_graph(projection):
+    model, batch = make(half_life=2, projection=projection, edge_dropout=0.5), Batch.of([[1, 2], [4]])
+    folded = model.train().fold()  # no edge is dropped, though it was training
+    assert folded.graph is None
+    assert set(folded.state()) == {"table.weight"} | ({"projection.weight"} if projection else set())
     np.testing.assert_array_equal(folded.scores(batch), model.scores(batch))
     np.testing.assert_array_equal(folded.fold().scores(batch), model.scores(batch))
 
@@ -179,13 +196,19 @@ def test_folded_it_scores_the_same_and_needs_no_graph():
     [
         ({}, "the state of lightgcn holds nothing; expected table.weight"),
         ({"table.weight": np.zeros(3)}, r"lightgcn: table.weight has shape \(3,\); expected 2 dimensions"),
-        ({"table.weight": np.zeros((6, 4))}, "lightgcn: table.weight has width 4; expected 3"),
+        ({"table.weight": np.zeros((6, 4))}, r"lightgcn: table.weight has shape \(6, 4\); expected \(6, 3\)"),
         ({"table.weight": np.full((6, 3), np.nan)}, "table.weight contains NaN or infinity"),
     ],
 )
 def test_damaged_state_is_refused(state, message):
     with pytest.raises(ArtifactError, match=message):
         LightGCN.from_state(SHAPE, state)
+
+
+def test_state_without_the_projection_that_the_settings_want_is_refused():
+    state = {"table.weight": np.zeros((6, 3))}
+    with pytest.raises(ArtifactError, match=r"holds table.weight; expected projection.weight, table.weight"):
+        LightGCN.from_state(SHAPE.with_changes(projection=True), state)
 
 
 def test_a_graph_without_edges_or_of_other_items_is_refused():

@@ -25,12 +25,15 @@ class LightGCNSettings(Settings):
 
     width: int = Field(64, ge=1)
     """Width of item and history vectors, D."""
-    layers: int = Field(2, ge=0)
+    layers: int = Field(1, ge=0)
     """Rounds of smoothing, from items to their users and back: one is two of the paper's layers."""
     max_length: int = Field(50, ge=1)
     """How many of the newest items of a history are read."""
-    half_life: float | None = Field(None, gt=0)
+    half_life: float | None = Field(1.0, gt=0)
     """After how many newer items an item of the history counts half; with none, all count the same."""
+    projection: bool = True
+    """Whether history vectors go through a learnt square matrix, so that what follows an item need not be what comes
+    before it. The paper has none."""
     edge_dropout: float = Field(0.0, ge=0, lt=1)
     """Share of the graph's edges left out of each training step; a step's own answers are among its edges."""
     embedding_dropout: float = Field(0.2, ge=0, lt=1)
@@ -64,6 +67,9 @@ class LightGCN(nn.Module):
         self.settings, self._n_items = settings, n_items
         self.graph = ItemGraph(sequences, n_items) if sequences is not None else None
         self.table = table if table is not None else IdTable(n_items, settings.width)
+        self.projection = nn.Linear(settings.width, settings.width, bias=False) if settings.projection else None
+        if self.projection is not None:
+            nn.init.eye_(self.projection.weight)  # it starts as the model without it
 
     @property
     def n_items(self) -> int:
@@ -82,14 +88,16 @@ class LightGCN(nn.Module):
 
     def item_vectors(self) -> Tensor:
         """Every item's vector, the mean over all rounds of smoothing, [N, D]."""
+        return self._smoothed(self.settings.edge_dropout if self.training else 0.0)
+
+    def _smoothed(self, edge_dropout: float) -> Tensor:
         vectors: Tensor = self.table()
         if self.graph is None:
             return vectors
-        smoothed = [vectors.float()]
-        edges = self.graph.drop_edges(self.settings.edge_dropout if self.training else 0.0)
+        rounds, edges = [vectors.float()], self.graph.drop_edges(edge_dropout)
         for _ in range(self.settings.layers):
-            smoothed.append(self.graph(smoothed[-1], edges))
-        return torch.stack(smoothed).mean(dim=0)
+            rounds.append(self.graph(rounds[-1], edges))
+        return torch.stack(rounds).mean(dim=0)
 
     def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
         """The mean of the items up to each position, [B, L, D]; recent ones count more with a half-life."""
@@ -97,7 +105,8 @@ class LightGCN(nn.Module):
         items = torch.from_numpy(batch.items).to(item_vectors.device)
         x = F.embedding(items, item_vectors)  # [B, L, D]
         x = dropout(x, self.settings.embedding_dropout, self.training)
-        return self._shares(items.shape[1], x.device) @ x
+        means = self._shares(items.shape[1], x.device) @ x
+        return means if self.projection is None else self.projection(means)
 
     def _shares(self, length: int, device: torch.device) -> Tensor:
         """How much each item counts at each position, [L, L]; rows sum to one."""
@@ -130,9 +139,11 @@ class LightGCN(nn.Module):
             self.train(was_training)
 
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
-        """The smoothed item table: all that is needed to rank."""
-        with torch.inference_mode():
-            return {"table.weight": np.array(self.item_vectors().cpu().float().numpy(), order="C")}
+        """The smoothed item table and the projection: all that is needed to rank."""
+        tensors = {"table.weight": self._smoothed(edge_dropout=0.0)}
+        if self.projection is not None:
+            tensors["projection.weight"] = self.projection.weight
+        return {name: np.array(value.detach().cpu().float().numpy(), order="C") for name, value in tensors.items()}
 
     def fold(self) -> LightGCN:
         """The same model with its table smoothed for good, without the graph."""
@@ -141,12 +152,13 @@ class LightGCN(nn.Module):
     @classmethod
     def from_state(cls, settings: LightGCNSettings, state: Mapping[str, np.ndarray[Any, Any]]) -> Self:
         """Rebuild a folded model."""
-        check_state(cls.kind, state, {"table.weight": 2})
-        weight = state["table.weight"]
-        if weight.shape[1] != settings.width:
-            raise ArtifactError(f"lightgcn: table.weight has width {weight.shape[1]}; expected {settings.width}")
-        model = cls(settings, n_items=len(weight))
-        model.load_state_dict({"table.weight": torch.from_numpy(np.array(weight, np.float32))})
+        names = ["table.weight", "projection.weight"] if settings.projection else ["table.weight"]
+        check_state(cls.kind, state, dict.fromkeys(names, 2))
+        model = cls(settings, n_items=len(state["table.weight"]))
+        for name, expected in model.state_dict().items():
+            if state[name].shape != tuple(expected.shape):
+                raise ArtifactError(f"lightgcn: {name} has shape {state[name].shape}; expected {tuple(expected.shape)}")
+        model.load_state_dict({name: torch.from_numpy(np.array(value, np.float32)) for name, value in state.items()})
         return model.eval()
 
 
