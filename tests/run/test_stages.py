@@ -1,5 +1,7 @@
 """Each stage is a function that can be called by itself: settings and inputs in, a folder filled."""
 
+import re
+
 import numpy as np
 import polars as pl
 import pytest
@@ -22,10 +24,11 @@ from distilrec.run.teachers import (
     open_knowledge,
     open_teacher,
     take_knowledge,
+    worse_than_popularity,
 )
 from distilrec.teach.folds import FoldedTeacher
 from distilrec.teach.settings import KnowledgeSettings
-from distilrec.teach.teacher import ScoreTeacher, VectorTeacher
+from distilrec.teach.teacher import ScoreTeacher, VectorTeacher, as_teacher
 
 TEACHER = {"model": {"width": 16, "max_length": 10}, "content_width": 6, "train": {"epochs": 1, "batch_size": 16}}
 STUDENT = {"model": {"width": 8, "max_length": 10}, "train": {"epochs": 1, "batch_size": 16}}
@@ -265,6 +268,14 @@ def test_a_teacher_that_only_scores_teaches_too(prepared, tmp_path):
     assert isinstance(live, ScoreTeacher)
     with pytest.raises(SettingsError, match=r"has no item vectors to start from; set distil\.start_from_teacher=false"):
         learn(prepared, tmp_path / "student", live)
+
+
+def test_a_teacher_worse_than_popularity_is_warned_of(prepared, tmp_path):
+    teacher = as_teacher(Popularity.fit(prepared.split.train, n_items=24))
+    found = take_knowledge(teacher, prepared, tmp_path, max_length=10, score=0.001, quiet=True)
+    told = r"on validation the teacher's NDCG@10 is 0\.0010, and that of popularity 0\.[1-9]\d+: there is nothing"
+    assert re.match(told, found.manifest["warnings"][0])
+    assert worse_than_popularity(1.0, prepared) == []
 
 
 SHAPE = {"width": 8, "max_length": 10}

@@ -122,8 +122,8 @@ def _show_samples(found: Knowledge, prepared: Path, samples: int) -> None:
     from distilrec.run.stages import load_prepared
 
     loaded = load_prepared(prepared)
-    windows = Windows.cut(loaded.split.train, max_length=int(found.manifest["max_length"]))
     found.check_catalogue(loaded.interactions.item_ids_digest())
+    windows = Windows.cut(loaded.split.train, max_length=int(found.manifest["max_length"]))
     found.check_belongs(windows_digest=windows.digest(), n_items=loaded.interactions.n_items)
     items = loaded.interactions.items
     titles = items["title" if "title" in items.columns else "item_id"].cast(str).fill_null("(no title)").to_list()
