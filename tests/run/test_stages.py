@@ -288,6 +288,13 @@ KINDS = {
 }
 
 
+def test_one_setting_changed_leaves_the_others_of_a_kind_as_they_were():
+    """A kind's own defaults must not be lost to those of a student."""
+    assert stage({"kind": "ids", "model": {"max_length": 9}}).model.width == 128
+    train = stage({"kind": "item_language_model", "train": {"epochs": 2}}).train
+    assert (train.body_learning_rate, train.clip_norm) == (5e-5, 1.0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_teacher_is_made_saved_and_asked_the_same_way(prepared, tmp_path, kind):
     score = fit_teacher(stage({"kind": kind, **KINDS[kind]}), lessons(prepared), tmp_path, quiet=True)

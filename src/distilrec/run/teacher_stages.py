@@ -39,12 +39,34 @@ class TextAndIdsTeacher(Content):
     """How it is trained."""
 
 
+class LargeTransformer(TransformerSettings):
+    """The shape of a transformer that need not be small."""
+
+    width: int = Field(128, ge=1)
+    """Width of item and history vectors, D."""
+    blocks: int = Field(2, ge=1)
+    """How many transformer blocks."""
+    heads: int = Field(2, ge=1)
+    """Attention heads of each block; they share the width."""
+
+
+class FineTuning(TrainSettings):
+    """How a model is trained that was pretrained in part."""
+
+    body_learning_rate: float | None = Field(5e-5, gt=0)
+    """Step size of the weights that were pretrained; none takes `learning_rate`."""
+    warmup_steps: int = Field(100, ge=0)
+    """Batches over which the step size rises from zero."""
+    clip_norm: float | None = Field(1.0, gt=0)
+    """Largest length of the gradient; none means no bound."""
+
+
 class IdsTeacher(Settings):
     """A large transformer over item ids alone."""
 
     kind: Literal["ids"]
     """Which teacher this is."""
-    model: TransformerSettings = TransformerSettings(width=128, blocks=2, heads=2)
+    model: LargeTransformer = LargeTransformer()
     """Its shape."""
     train: TrainSettings = TrainSettings()
     """How it is trained."""
@@ -86,7 +108,7 @@ class ItemLanguageModelTeacher(Content):
     """Which teacher this is."""
     model: ItemLanguageModelSettings = ItemLanguageModelSettings()
     """Which language model, and how it is fine-tuned."""
-    train: TrainSettings = TrainSettings(body_learning_rate=5e-5, warmup_steps=200, clip_norm=1.0)
+    train: FineTuning = FineTuning()
     """How it is trained."""
 
 
@@ -97,7 +119,7 @@ class TextLanguageModelTeacher(Settings):
     """Which teacher this is."""
     model: TextTeacherSettings = TextTeacherSettings()
     """Which language model, what it reads, and how it is fine-tuned."""
-    train: TrainSettings = TrainSettings(body_learning_rate=5e-5, warmup_steps=100, clip_norm=1.0, batch_size=64)
+    train: FineTuning = FineTuning()
     """How it is trained."""
 
 

@@ -122,9 +122,10 @@ def _text_and_ids(stage: TextAndIdsTeacher, lessons: Lessons) -> Any:  # noqa: A
 
 
 def _ids(stage: IdsTeacher, lessons: Lessons) -> Any:  # noqa: ANN401
-    from distilrec.models.transformer import Transformer
+    from distilrec.models.transformer import Transformer, TransformerSettings
 
-    return Transformer(stage.model, lessons.prepared.interactions.n_items)
+    shape = TransformerSettings(**{name: getattr(stage.model, name) for name in TransformerSettings.model_fields})
+    return Transformer(shape, lessons.prepared.interactions.n_items)
 
 
 def _lightgcn(stage: LightGCNTeacher, lessons: Lessons) -> Any:  # noqa: ANN401
