@@ -65,9 +65,8 @@ def main() -> None:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for asked, written in (("asked, vectors", "written, whole"), ("asked, logits", "written, best 100")):
         share = medians[asked] / medians[written]
-        print(
-            f"{written}: {share:.0%} of the teacher's own speed ({positions / medians[written]:,.0f} positions a second)"
-        )
+        rate = positions / medians[written]
+        print(f"{written}: {share:.0%} of the teacher's own speed ({rate:,.0f} positions a second)")
     print(json.dumps(seconds))
 
 

@@ -29,6 +29,7 @@ from distilrec.run.teachers import (
 from distilrec.teach.folds import FoldedTeacher
 from distilrec.teach.settings import KnowledgeSettings
 from distilrec.teach.teacher import ScoreTeacher, VectorTeacher, as_teacher
+from tiny_bodies import shared_body
 
 TEACHER = {"model": {"width": 16, "max_length": 10}, "content_width": 6, "train": {"epochs": 1, "batch_size": 16}}
 STUDENT = {"model": {"width": 8, "max_length": 10}, "train": {"epochs": 1, "batch_size": 16}}
@@ -295,9 +296,20 @@ def test_one_setting_changed_leaves_the_others_of_a_kind_as_they_were():
     assert (train.body_learning_rate, train.clip_norm) == (5e-5, 1.0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_teacher_is_made_saved_and_asked_the_same_way(prepared, tmp_path, kind):
-    score = fit_teacher(stage({"kind": kind, **KINDS[kind]}), lessons(prepared), tmp_path, quiet=True)
+@pytest.fixture(scope="module")
+def body(tmp_path_factory):
+    return shared_body("bert", tmp_path_factory.getbasetemp())
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "text_and_ids", "item_language_model", "text_language_model"])
+def test_every_kind_of_teacher_is_made_saved_and_asked_the_same_way(prepared, vectors, body, tmp_path, kind):
+    settings = {
+        "text_and_ids": TEACHER,
+        "item_language_model": {**TEACHER, "model": {**SHAPE, "body": str(body)}},
+        "text_language_model": {"model": {"body": str(body), "max_tokens": 16, "item_tokens": 6}, "train": SHORT},
+        **KINDS,
+    }[kind]
+    score = fit_teacher(stage({"kind": kind, **settings}), lessons(prepared, vectors), tmp_path, quiet=True)
     model = Recommender.from_pretrained(tmp_path / "artefact").model
     assert stages.validator(prepared, EvaluateStage(cutoffs=(10,)))(model) == pytest.approx(score, abs=1e-3)
     found = take_knowledge(
