@@ -150,6 +150,14 @@ def test_a_long_history_scores_as_its_newest_items_do():
     np.testing.assert_array_equal(model.scores(Batch.of([whole])), model.scores(Batch.of([cut])))
 
 
+def test_in_a_longer_batch_each_position_reads_the_newest_items_alone():
+    """So it teaches windows longer than it reads itself."""
+    model = make(max_length=2, half_life=1)
+    whole = vectors(model, [0, 1, 2, 3])[0]
+    for end in range(1, 5):
+        torch.testing.assert_close(whole[end - 1], vectors(model, [0, 1, 2, 3][max(0, end - 2) : end])[0, -1])
+
+
 def test_it_gives_the_vectors_of_the_real_positions_and_of_all_items():
     model = make()
     histories, items = model(Batch.of([[1, 2], [3]]))
@@ -218,12 +226,9 @@ def test_a_graph_without_edges_or_of_other_items_is_refused():
         make(Ragged.of([[0, 6]]))
 
 
-def test_histories_it_cannot_read_are_refused():
-    model = make()
-    with pytest.raises(SettingsError, match="histories have 6 positions; expected at most 5"):
-        model(Batch.of([[1] * 6]))
+def test_items_outside_the_catalogue_are_refused():
     with pytest.raises(DataError, match=r"item 7 is outside the catalogue of 6 items \(rows 0 to 5\)"):
-        model(Batch.of([[7]]))
+        make()(Batch.of([[7]]))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from distilrec.config import Settings
-from distilrec.errors import ArtifactError, DataError, SettingsError
+from distilrec.errors import ArtifactError, DataError
 from distilrec.models.checks import check_sequences, check_state
 from distilrec.models.dropout import dropout
 from distilrec.models.tables import IdTable
@@ -100,8 +100,11 @@ class LightGCN(nn.Module):
         return torch.stack(rounds).mean(dim=0)
 
     def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
-        """The mean of the items up to each position, [B, L, D]; recent ones count more with a half-life."""
-        _check_batch(batch, len(item_vectors), self.max_length)
+        """The mean of the newest `max_length` items up to each position, [B, L, D]; the batch may be longer.
+
+        With a half-life, recent items count more.
+        """
+        _check_items(batch, len(item_vectors))
         items = torch.from_numpy(batch.items).to(item_vectors.device)
         x = F.embedding(items, item_vectors)  # [B, L, D]
         x = dropout(x, self.settings.embedding_dropout, self.training)
@@ -114,7 +117,7 @@ class LightGCN(nn.Module):
         ages = at[:, None] - at[None, :]  # [L, L], negative for what is still to come
         half_life = self.settings.half_life
         weights = torch.ones(length, length, device=device) if half_life is None else 0.5 ** (ages / half_life)
-        weights = torch.where(ages >= 0, weights, 0.0)
+        weights = torch.where((ages >= 0) & (ages < self.max_length), weights, 0.0)
         return weights / weights.sum(dim=1, keepdim=True)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -236,9 +239,7 @@ def _offsets(owners: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
     return np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=count))])
 
 
-def _check_batch(batch: Batch, n_items: int, max_length: int) -> None:
-    if batch.items.shape[1] > max_length:
-        raise SettingsError(f"histories have {batch.items.shape[1]} positions; expected at most {max_length}")
+def _check_items(batch: Batch, n_items: int) -> None:
     lowest, highest = int(batch.items.min(initial=0)), int(batch.items.max(initial=0))
     if lowest < 0 or highest >= n_items:
         wrong = lowest if lowest < 0 else highest
