@@ -12,6 +12,7 @@ from distilrec import Recommender
 from distilrec.errors import ArtifactError, DistilRecError, SettingsError, SourceError
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.files import read_json
+from distilrec.knowledge import Knowledge
 from distilrec.run.pipeline import run
 from distilrec.run.recipe import load_recipe
 from small_world import SmallWorld, save_encoder, save_recipe, save_world, worked
@@ -126,6 +127,20 @@ def test_live_knowledge_gives_the_same_student_as_knowledge_from_disk(small, cop
     disk, live = taught("disk"), taught("live")
     for name, value in disk.items():
         np.testing.assert_allclose(live[name], value, atol=2e-4, err_msg=name)
+
+
+def test_a_run_may_learn_from_ranked_lists_alone(small, finished, tmp_path):
+    """There is no teacher in the table then, and nothing is encoded."""
+    users, items = finished.prepared.interactions.users["user_id"], finished.prepared.interactions.items["item_id"]
+    lists = pl.DataFrame({"user_id": users, "item_ids": [items[:5].to_list()] * len(users)})
+    lists.write_parquet(tmp_path / "lists.parquet")
+    teacher = f"teacher={{kind: outside, rankings: {tmp_path / 'lists.parquet'}}}"
+    found, said = small.run(tmp_path / "run", teacher, "distil.start_from_teacher=false")
+    assert "vectors" not in worked(said)
+    assert "teacher" not in [row.name for row in found.results.rows]
+    assert len(found.results.verdicts) == 1
+    assert any("coverage" in line or "100" in line for line in said)
+    assert [part.form for part in Knowledge.open(tmp_path / "run/knowledge").parts] == ["lists"]
 
 
 # ---- the sample

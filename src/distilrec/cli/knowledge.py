@@ -59,23 +59,14 @@ def import_command(
 ) -> None:
     """Make knowledge of what another library or service has ranked. Settings such as --set unknown=drop."""
     from distilrec.run.stages import load_prepared
-    from distilrec.teach.outside import import_rankings
+    from distilrec.run.teacher_stages import OutsideTeacher
+    from distilrec.run.teachers import import_knowledge
     from distilrec.teach.outside_lists import RankingSettings
-    from distilrec.teach.outside_vectors import read_item_vectors
 
-    loaded, settings = load_prepared(prepared), settings_from(RankingSettings, overrides)
-    item_ids = loaded.interactions.items["item_id"]
-    given = read_item_vectors(vectors, item_ids, unknown=settings.unknown) if vectors else None
-    found, report = import_rankings(
-        path,
-        out,
-        interactions=loaded.interactions,
-        split=loaded.split,
-        max_length=max_length,
-        settings=settings,
-        item_vectors=given[0] if given else None,
-    )
-    for line in [*report.lines(), *(given[1].lines() if given else [])]:
+    reading = settings_from(RankingSettings, overrides)
+    stage = OutsideTeacher(kind="outside", rankings=path, vectors=vectors, reading=reading)
+    found, lines = import_knowledge(stage, load_prepared(prepared), out, max_length=max_length)
+    for line in lines:
         typer.echo(line)
     typer.echo(f"wrote {out}: {found.size_bytes():,} bytes")
 

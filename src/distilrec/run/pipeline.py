@@ -27,12 +27,13 @@ from distilrec.run import stages
 from distilrec.run.folder import RunFolder, Say, digest_of_stage
 from distilrec.run.recipe import Recipe, with_paths
 from distilrec.run.results import Results, gather_results
-from distilrec.run.teacher_stages import SPEED_ONLY, reads_text, reads_vectors, without_speed
+from distilrec.run.teacher_stages import SPEED_ONLY, OutsideTeacher, reads_text, reads_vectors, without_speed
 from distilrec.run.teachers import (
     Lessons,
     fit_folds,
     fit_teacher,
     forget_checkpoint,
+    import_knowledge,
     open_teacher,
     score_of,
     take_knowledge,
@@ -120,8 +121,8 @@ class _Pipeline:
         write_text(self.folder.path / "recipe.yaml", recipe_text(from_anywhere))
         self.validate = stages.validator(self.prepared, self.recipe.evaluate)
         models = {name: [folder] for name, folder in self._baselines().items()}
-        models[TEACHER] = [self._teacher()]
-        knowledge, key = self._knowledge()
+        teacher = self.recipe.teacher
+        knowledge, key = self._imported(teacher) if isinstance(teacher, OutsideTeacher) else self._taught(models)
         models[ALONE] = [self._student(ALONE, seed) for seed in self.recipe.seeds]
         models[DISTILLED] = [self._student(DISTILLED, seed, knowledge, key) for seed in self.recipe.seeds]
         for name, folders in models.items():
@@ -174,6 +175,27 @@ class _Pipeline:
             stages.encode(self.prepared, settings, folder, quiet=self.quiet)
 
         return self.folder.stage("vectors", inputs, work)
+
+    def _imported(self, stage: OutsideTeacher) -> tuple[KnowledgeSource, str]:
+        """What others said: there is no teacher to train or to judge."""
+        max_length = self.recipe.student.model.max_length
+        inputs = {
+            "data": self.data_key,
+            "max_length": max_length,
+            "reading": stage.reading.model_dump(mode="json"),
+            "files": [sha256_of_file(path) if path else None for path in (stage.rankings, stage.vectors)],
+        }
+
+        def work(folder: Path) -> None:
+            for line in import_knowledge(stage, self.prepared, folder, max_length=max_length)[1]:
+                self.say(f"  {line}")
+
+        done = self.folder.stage("knowledge", inputs, work)
+        return Knowledge.open(done), digest_of_stage(done)
+
+    def _taught(self, models: dict[str, list[Path]]) -> tuple[KnowledgeSource, str]:
+        models[TEACHER] = [self._teacher()]
+        return self._knowledge()
 
     def _teacher(self) -> Path:
         settings, folds = self.recipe.teacher, self.recipe.knowledge.folds

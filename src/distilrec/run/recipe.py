@@ -20,6 +20,7 @@ from distilrec.models.item_knn import ItemKNNSettings
 from distilrec.models.popularity import PopularitySettings
 from distilrec.models.transformer import TransformerSettings
 from distilrec.run.teacher_stages import (
+    OutsideTeacher,
     TeacherStage,
     TextAndIdsTeacher,
     max_length_of,
@@ -162,6 +163,8 @@ class Recipe(Settings):
     def _wrong_starts(self) -> Iterator[str]:
         widths = [width_of(teacher) for _, teacher in named_teachers(self.teacher)]
         known, student = [width for width in widths if width is not None], self.student.model.width
+        if isinstance(self.teacher, OutsideTeacher) and self.teacher.vectors is not None:
+            return  # how wide they are is seen when they are read
         if not known:
             yield (
                 f"a teacher of kind {self.teacher.kind} has no item vectors for the student to start from; set "
@@ -204,4 +207,8 @@ def with_paths(recipe: Recipe, change: Callable[[Path], Path]) -> Recipe:
             data[name] = change(data[name])
     models = [(model, Path(model)) for model in recipe.encode.models]  # a name on the hub is no path that exists
     encode["model"] = [model if change(path) == path else str(change(path)) for model, path in models]
-    return recipe.with_changes(data=data, encode=encode)
+    teacher = recipe.teacher.model_dump(mode="json")
+    for name in ("rankings", "vectors"):
+        if teacher.get(name) is not None:
+            teacher[name] = str(change(Path(teacher[name])))
+    return recipe.with_changes(data=data, encode=encode, teacher=teacher)

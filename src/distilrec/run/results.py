@@ -106,11 +106,12 @@ def gather_results(
     against = compare(
         distilled, alone, metric=recipe.evaluate.metric, names=("the distilled student", "the student alone")
     )
-    versus = compare(
-        distilled, found["teacher"], metric=recipe.evaluate.metric, names=("the distilled student", "the teacher")
-    )
-    trained = {name: [_kept_epoch(path.parent) for path in artefacts[name]] for name in _TRAINED}
-    sentences = [f"{_capital(comparison.sentence())}." for comparison in (against, versus)]
+    verdicts = [against]
+    if "teacher" in found:
+        names = ("the distilled student", "the teacher")
+        verdicts.append(compare(distilled, found["teacher"], metric=recipe.evaluate.metric, names=names))
+    trained = {name: [_kept_epoch(path.parent) for path in artefacts[name]] for name in _TRAINED if name in artefacts}
+    sentences = [f"{_capital(comparison.sentence())}." for comparison in verdicts]
     notes = [*_seeds(recipe, evaluations), *_notes(recipe, alone, encoder)]
     return Results(rows, recipe.evaluate.metric, sentences, notes, alone.protocol, trained)
 

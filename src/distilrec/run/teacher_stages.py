@@ -15,6 +15,7 @@ from distilrec.models.item_knn import ItemKNNSettings
 from distilrec.models.lightgcn import LightGCNSettings
 from distilrec.models.transformer import TransformerSettings
 from distilrec.teach.language_model import ItemLanguageModelSettings
+from distilrec.teach.outside_lists import RankingSettings
 from distilrec.teach.text_and_ids import TeacherSettings
 from distilrec.teach.text_language_model import TextTeacherSettings
 
@@ -164,6 +165,19 @@ class EnsembleTeacher(Settings):
     """Of the members; none fits them to the validation cases."""
 
 
+class OutsideTeacher(Settings):
+    """Ranked lists that another library or a service made. There is no model: only what it said."""
+
+    kind: Literal["outside"]
+    """Which teacher this is."""
+    rankings: Path
+    """The lists, as Parquet or JSON lines (docs/knowledge.md)."""
+    reading: RankingSettings = RankingSettings()
+    """What the lists' scores mean, and what is done with unknown users and items."""
+    vectors: Path | None = None
+    """Item vectors for a student's table to start from: .npy, .safetensors or Parquet."""
+
+
 TeacherStage = Annotated[
     Annotated[TextAndIdsTeacher, Tag("<text_and_ids>")]
     | Annotated[IdsTeacher, Tag("<ids>")]
@@ -173,6 +187,7 @@ TeacherStage = Annotated[
     | Annotated[ItemLanguageModelTeacher, Tag("<item_language_model>")]
     | Annotated[TextLanguageModelTeacher, Tag("<text_language_model>")]
     | Annotated[SavedTeacher, Tag("<saved>")]
+    | Annotated[OutsideTeacher, Tag("<outside>")]
     | Annotated[EnsembleTeacher, Tag("<ensemble>")],
     Discriminator(_tag),
 ]
@@ -198,15 +213,19 @@ def named_teachers(stage: Any) -> list[tuple[str, Any]]:  # noqa: ANN401  (any T
 
 def max_length_of(stage: Any) -> int | None:  # noqa: ANN401
     """How many items of a history the teacher reads; none for one that reads them all."""
-    lengths = [getattr(teacher.model, "max_length", None) for _, teacher in named_teachers(stage)]
+    lengths = [_of_model(teacher, "max_length") for _, teacher in named_teachers(stage)]
     known = [length for length in lengths if length is not None]
     return max(known) if known else None
 
 
 def width_of(stage: Any) -> int | None:  # noqa: ANN401
     """Width of its item vectors; none for one that has none."""
-    width = getattr(stage.model, "width", None)
-    return int(width) if width is not None else None
+    return _of_model(stage, "width")
+
+
+def _of_model(stage: Any, name: str) -> int | None:  # noqa: ANN401
+    value = getattr(getattr(stage, "model", None), name, None)
+    return int(value) if value is not None else None
 
 
 def reads_vectors(stage: Any) -> bool:  # noqa: ANN401

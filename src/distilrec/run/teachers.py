@@ -31,6 +31,7 @@ from distilrec.run.teacher_stages import (
     ItemKNNTeacher,
     ItemLanguageModelTeacher,
     LightGCNTeacher,
+    OutsideTeacher,
     SavedTeacher,
     TeacherStage,
     TextAndIdsTeacher,
@@ -41,6 +42,8 @@ from distilrec.seeding import derive_seed
 from distilrec.teach.ensemble import fit_ensemble, folds_of_users, without_fold
 from distilrec.teach.extract import extract
 from distilrec.teach.folds import FoldedTeacher
+from distilrec.teach.outside import import_rankings
+from distilrec.teach.outside_vectors import read_item_vectors
 from distilrec.teach.settings import KnowledgeSettings
 from distilrec.teach.teacher import as_teacher
 from distilrec.types import FloatArray
@@ -95,6 +98,8 @@ def fit_teacher(
 
     Interrupted, the same call goes on where it stopped.
     """
+    if isinstance(stage, OutsideTeacher):
+        raise SettingsError("ranked lists from elsewhere are no model to be made; import them as knowledge")
     if isinstance(stage, EnsembleTeacher):
         return _fit_ensemble(stage, lessons, folder, quiet=quiet)
     if isinstance(stage, SavedTeacher):
@@ -269,6 +274,27 @@ def take_knowledge(
         warnings=[] if score is None else worse_than_popularity(score, prepared),
         quiet=quiet,
     )
+
+
+def import_knowledge(
+    stage: OutsideTeacher, prepared: Prepared, folder: Path, *, max_length: int
+) -> tuple[Knowledge, list[str]]:
+    """Make knowledge of what others ranked; return it and what was read, for people."""
+    vectors, told = None, []
+    if stage.vectors is not None:
+        item_ids = prepared.interactions.items["item_id"]
+        vectors, about = read_item_vectors(stage.vectors, item_ids, unknown=stage.reading.unknown)
+        told = about.lines()
+    knowledge, report = import_rankings(
+        stage.rankings,
+        folder,
+        interactions=prepared.interactions,
+        split=prepared.split,
+        max_length=max_length,
+        settings=stage.reading,
+        item_vectors=vectors,
+    )
+    return knowledge, [*report.lines(), *told]
 
 
 def worse_than_popularity(score: float, prepared: Prepared) -> list[str]:

@@ -11,8 +11,16 @@ from distilrec.files import read_json
 from distilrec.knowledge import Knowledge
 from distilrec.run.recipe import EvaluateStage, TeacherAndKnowledge
 from distilrec.run.stages import Prepared, validator
-from distilrec.run.teacher_stages import max_length_of
-from distilrec.run.teachers import Lessons, fit_folds, fit_teacher, forget_checkpoint, open_teacher, take_knowledge
+from distilrec.run.teacher_stages import OutsideTeacher, max_length_of
+from distilrec.run.teachers import (
+    Lessons,
+    fit_folds,
+    fit_teacher,
+    forget_checkpoint,
+    import_knowledge,
+    open_teacher,
+    take_knowledge,
+)
 
 _USUAL_LENGTH = 50  # of windows, for a teacher that reads histories of any length
 
@@ -34,6 +42,9 @@ def teach(
     quiet: bool = False,
 ) -> tuple[str, Knowledge]:
     """Make a teacher in `out` and its knowledge in `out/knowledge`; return how it did, and the knowledge."""
+    if isinstance(settings.teacher, OutsideTeacher):
+        found, lines = import_knowledge(settings.teacher, prepared, out / "knowledge", max_length=_USUAL_LENGTH)
+        return "\n".join(lines), found
     lessons = Lessons(prepared, vectors, template, validator(prepared, EvaluateStage()))
     score = fit_teacher(settings.teacher, lessons, out, quiet=quiet)
     if settings.knowledge.folds:
