@@ -50,6 +50,7 @@ def test_every_command_is_one_that_the_command_line_has():
     from distilrec.cli import app
 
     known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups}
     named = set(re.findall(r"^distilrec (\w+)", "\n".join(blocks("")), flags=re.MULTILINE))
     assert {"check", "run", "recommend", "compare", "doctor"} <= named <= known
 
