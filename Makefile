@@ -32,7 +32,7 @@ check: $(VENV)/.dev ## What CI runs: lint, format, types, tests
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
 
-bench: $(VENV)/.dev ## Run every benchmark
+bench: $(VENV)/.bench ## Run every benchmark
 	@set -e; for file in benchmarks/*.py; do \
 	  if [ ! -f "$$file" ]; then echo "there are no benchmarks yet"; exit 1; fi; \
 	  echo "== $$file"; $(BIN)/python "$$file"; done
@@ -42,6 +42,9 @@ bench-train: $(VENV)/.dev ## Time one epoch of training beside the plain way
 
 bench-evaluate: $(VENV)/.dev ## Time and memory of ranking the whole catalogue for every test user
 	$(BIN)/python benchmarks/evaluate_speed.py $(ARGS)
+
+bench-encode: $(VENV)/.bench ## Time the encoding of a catalogue beside sentence-transformers
+	$(BIN)/python benchmarks/encode_speed.py $(ARGS)
 
 bench-teachers: $(VENV)/.dev ## Make teachers of every kind on ML-1M and Beauty: one table each (an hour or more)
 	$(BIN)/python benchmarks/teachers.py $(ARGS)
@@ -56,7 +59,7 @@ constraints: ## Write constraints.txt anew from the ranges in pyproject.toml
 	rm -rf build/fresh
 	$(PYTHON) -m venv build/fresh
 	build/fresh/bin/python -m pip --quiet install $(TORCH_FROM) "$(TORCH)"
-	build/fresh/bin/python -m pip --quiet install "$(TORCH)" -e '.[dev,docs]'
+	build/fresh/bin/python -m pip --quiet install "$(TORCH)" -e '.[bench,docs]'
 	sed -n '/^#/p' constraints.txt > build/constraints.txt
 	build/fresh/bin/python -m pip freeze --all --exclude-editable > build/freeze.txt
 	sed -E -e '/^(pip|wheel|triton|nvidia-.*|cuda-.*)==/d' -e 's/^(torch==[^+]*)\+.*/\1/' \
@@ -78,6 +81,6 @@ $(VENV)/.torch: $(VENV)/.made constraints.txt
 	$(PIP) install $(TORCH_FROM) "$(TORCH)"
 	@touch $@
 
-$(VENV)/.train $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: $(VENV)/.torch pyproject.toml constraints.txt
+$(VENV)/.train $(VENV)/.dev $(VENV)/.docs $(VENV)/.bench: $(VENV)/.%: $(VENV)/.torch pyproject.toml constraints.txt
 	$(PIP) --quiet install -c constraints.txt -e '.[$*]'
 	@touch $@

@@ -8,7 +8,7 @@ Both read the same texts with the same weights (all-MiniLM-L6-v2) in one process
 Rounds alternate, so that a slow moment of the machine meets both. Loading the model is not timed, tokenizing is, and no
 cache is used. Prints each round, the medians, their ratio, and how near the vectors are to one another.
 
-Needs sentence-transformers: pip install 'sentence-transformers>=6,<7'
+Needs sentence-transformers: pip install 'distilrec[bench]'
 Run: python benchmarks/encode_speed.py --data PATH-TO-AMAZON-BEAUTY
 """
 
@@ -84,7 +84,7 @@ def _texts(data: Path, most: int | None) -> list[str]:
 
 def _usual(folder: Path) -> Encode:
     if find_spec("sentence_transformers") is None:
-        sys.exit("sentence-transformers is not installed. Run: pip install 'sentence-transformers>=6,<7'")
+        sys.exit("sentence-transformers is not installed. Run: pip install 'distilrec[bench]'")
     import sentence_transformers
 
     model = sentence_transformers.SentenceTransformer(str(folder), device="cpu")

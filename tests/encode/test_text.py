@@ -8,7 +8,7 @@ import pytest
 from tiny_bert import MAX_POSITIONS, add_modules
 
 from distilrec.encode import text as encode_text
-from distilrec.encode.text import TextEncoder, _batches, _torch_dtype
+from distilrec.encode.text import TextEncoder, _batches, choose_dtype
 from distilrec.errors import MissingExtraError, SettingsError, SourceError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -144,10 +144,10 @@ def test_bfloat16_gives_nearly_the_same_directions(bert):
 
 def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch):
     monkeypatch.setattr(encode_text, "fast_bf16_flags", lambda: ["avx512_bf16"])
-    assert _torch_dtype("auto", "cpu") is torch.bfloat16
-    assert _torch_dtype("float32", "cpu") is torch.float32
+    assert choose_dtype("auto", "cpu") is torch.bfloat16
+    assert choose_dtype("float32", "cpu") is torch.float32
     monkeypatch.setattr(encode_text, "fast_bf16_flags", list)
-    assert _torch_dtype("auto", "cpu") is torch.float32
+    assert choose_dtype("auto", "cpu") is torch.float32
 
 
 def test_a_batch_holds_texts_of_one_length_within_the_budget():

@@ -75,7 +75,7 @@ def test_it_is_what_transformers_makes_of_the_model_under_a_causal_mask(load, fo
 
     vectors = some_vectors(2, 6)
     maker = AutoModelForTextEncoding if kind == "t5" else AutoModel
-    with pretrained._quietly():
+    with pretrained.quietly():
         theirs = maker.from_pretrained(folder_of(kind), attn_implementation="eager").eval()
     mask = torch.zeros(1, 1, 6, 6).masked_fill(torch.ones(6, 6, dtype=torch.bool).triu(1), -1e9)
     known = {} if kind in DECODERS else {"attention_mask": mask}

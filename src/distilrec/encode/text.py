@@ -61,8 +61,8 @@ class TextEncoder:
             if importlib.util.find_spec(library) is None:
                 raise MissingExtraError(library, "train")
         folder = read_folder(locate(name_or_folder))
-        chosen = _device(device)
-        tokenizer, model = _load(folder, _torch_dtype(dtype, chosen), chosen)
+        chosen = choose_device(device)
+        tokenizer, model = _load(folder, choose_dtype(dtype, chosen), chosen)
         most = _most_tokens(folder, tokenizer, model)
         if max_tokens is not None and max_tokens > most:
             raise SettingsError(f"max_tokens is {max_tokens}; {folder.path} reads at most {most} tokens")
@@ -182,7 +182,8 @@ def _most_tokens(folder: EncoderFolder, tokenizer: Any, model: Any) -> int:  # n
     return min(int(limit) for limit in (*said, _NO_LIMIT) if limit)
 
 
-def _device(name: str | None) -> str:
+def choose_device(name: str | None) -> str:
+    """A device that can be used here: the one named, or else a GPU if there is one."""
     import torch
 
     if name is None:
@@ -194,7 +195,8 @@ def _device(name: str | None) -> str:
     return name
 
 
-def _torch_dtype(dtype: Dtype, device: str) -> torch.dtype:
+def choose_dtype(dtype: Dtype, device: str) -> torch.dtype:
+    """The number type; auto is bfloat16 where that is fast."""
     import torch
 
     if dtype != "auto":

@@ -99,7 +99,7 @@ def load_pretrained(
 
 
 def _with_weights(place: Path, config: Any, dtype: torch.dtype) -> nn.Module:  # noqa: ANN401
-    with _quietly():
+    with quietly():
         try:
             model, found = _maker(config).from_pretrained(
                 place,
@@ -254,7 +254,7 @@ def _require_transformers() -> None:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """No bar and no table of unused weights while a model is read; the settings are put back."""
     from transformers.utils import logging
 

@@ -58,7 +58,7 @@ def build_text_language_model(
     if counts is not None and len(counts) != len(texts):
         raise SettingsError(f"counts are of {len(counts):,} items; expected one for each of the {len(texts):,} texts")
     folder = locate(settings.body)
-    tokenizer = _tokenizer(transformer_folder(folder))
+    tokenizer = load_tokenizer(transformer_folder(folder))
     body = load_body(settings, words=True)
     _check_length(settings.max_tokens, folder, tokenizer, body)
     pooling = settings.pooling if settings.pooling != "auto" else _pooling(folder, body)
@@ -75,7 +75,8 @@ def build_text_language_model(
     return model
 
 
-def _tokenizer(folder: Path) -> Any:  # noqa: ANN401  (transformers' own, without types)
+def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401  (transformers' own, without types)
+    """The tokenizer of a folder; one without is refused."""
     from transformers import AutoTokenizer
 
     try:
