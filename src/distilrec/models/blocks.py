@@ -45,15 +45,16 @@ class CausalBlock(nn.Module):
 def causal_attention(query: Tensor, key: Tensor, value: Tensor, dropped: float) -> Tensor:
     """What each position takes from itself and those before it; all [B, heads, L, width of a head].
 
-    torch's fused form draws its dropout slowly on a processor, so there it is written out.
+    torch's fused form is slow on a processor when gradients are wanted, and draws its dropout slowly, so in training it
+    is written out there.
     """
-    if not dropped or query.device.type != "cpu":
+    if query.device.type != "cpu" or not torch.is_grad_enabled():
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropped, is_causal=True)
     length = query.shape[2]
-    future = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
+    future = torch.ones(length, length, dtype=torch.bool).triu(1)
     scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)  # [B, heads, L, L]
     shares = torch.softmax(scores.masked_fill_(future, float("-inf")), dim=-1)
-    return dropout(shares, dropped, training=True) @ value
+    return dropout(shares, dropped, training=dropped > 0) @ value
 
 
 def init_weights(module: nn.Module, *, std: float = 0.02) -> None:
