@@ -1,0 +1,135 @@
+"""Mixtures, lists and silent positions: the fused loss against a literal one that holds every probability."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from distilrec.distil import losses
+from distilrec.distil.losses import SoftLabels, SoftLists, SoftLogits, chunk_positions, distillation_loss
+from distilrec.distil.soft_labels import spread_lists
+from distilrec.errors import SettingsError
+from distilrec.knowledge import DenseLabels, FactorLabels, ListLabels
+from distilrec.knowledge.labels import probabilities
+
+P, N, D, K = 37, 23, 6, 4
+SOME = np.array([0, 3, 15, 16, 30, 36])  # in each of three chunks
+
+
+def factors(rows=None, seed=0, **options):
+    draw = np.random.default_rng(seed)
+    count = P if rows is None else len(rows)
+    history, items = draw.normal(size=(count, 9)).astype(np.float32), draw.normal(size=(N, 9)).astype(np.float32)
+    return FactorLabels(history, items, rows, **options)
+
+
+def dense(rows=None, seed=1, **options):
+    count = P if rows is None else len(rows)
+    return DenseLabels(np.random.default_rng(seed).normal(size=(count, N)).astype(np.float32), rows, **options)
+
+
+def lists(rows=None, seed=2, ends=True, **options):
+    """The best K of some logits; every fifth list is empty, every third ends early."""
+    count = P if rows is None else len(rows)
+    logits = np.random.default_rng(seed).normal(size=(count, N)).astype(np.float32)
+    items = np.argsort(-logits, axis=1)[:, :K]
+    best, log_sums = np.take_along_axis(logits, items, axis=1), np.log(np.exp(logits).sum(axis=1))
+    if ends:
+        items[::3, 2:], items[::5] = -1, -1
+    return ListLabels(items, best, log_sums, rows, **options)
+
+
+def as_tensors(part):
+    rows = None if part.rows is None else torch.from_numpy(part.rows)
+    if isinstance(part, FactorLabels):
+        vectors = torch.from_numpy(part.history_vectors), torch.from_numpy(part.item_vectors)
+        return SoftLabels(*vectors, rows, part.weight, part.temperature)
+    if isinstance(part, ListLabels):
+        arrays = (torch.from_numpy(a) for a in (part.items, part.logits, part.log_sums))
+        return SoftLists(*arrays, rows=rows, weight=part.weight)
+    return SoftLogits(torch.from_numpy(part.logits), rows, part.weight, part.temperature)
+
+
+CASES = {
+    "lists": [lists()],
+    "logits": [dense(temperature=0.7)],
+    "factors with a temperature of their own": [factors(temperature=2.0)],
+    "factors about some positions": [factors(SOME)],
+    "a mixture of all forms": [factors(weight=0.5), lists(weight=0.2), dense(weight=0.3)],
+    "a mixture about some positions": [factors(SOME, weight=2.0), lists(np.arange(10, 20)), dense(np.array([36]))],
+    "folds": [factors(np.arange(0, P, 2)), factors(np.arange(1, P, 2), seed=5)],
+}
+
+
+@pytest.fixture(autouse=True)
+def three_chunks(monkeypatch):
+    monkeypatch.setattr(losses, "_CHUNK_LOGITS", 16 * N)
+    assert chunk_positions(N) == 16
+
+
+def literal(history, items, targets, parts, alpha, temperature):
+    shares, covered = probabilities(parts, n_positions=P, n_items=N, temperature=temperature)
+    shares, covered = torch.from_numpy(shares), torch.from_numpy(covered).float()
+    logits = history @ items.T
+    hard = F.cross_entropy(logits, targets, reduction="none")
+    soft = -(shares * torch.log_softmax(logits / temperature, dim=1)).sum(dim=1)
+    heard = alpha * covered
+    return ((1 - heard) * hard + heard * temperature**2 * soft).mean(), (soft * covered).sum() / covered.sum()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+@pytest.mark.parametrize("name", CASES)
+def test_every_form_gives_the_literal_loss_and_its_gradients(name, temperature):
+    torch.manual_seed(0)
+    tables = torch.randn(P, D), torch.randn(N, D)
+    targets, parts = torch.randint(N, (P,)), CASES[name]
+    ours, theirs = ([t.clone().requires_grad_() for t in tables] for _ in range(2))
+    found = distillation_loss(
+        *ours, targets, soft_labels=[as_tensors(p) for p in parts], alpha=0.6, temperature=temperature
+    )
+    wanted, wanted_soft = literal(*theirs, targets, parts, 0.6, temperature)
+    torch.testing.assert_close(found.total, wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.soft, wanted_soft.detach(), rtol=1e-4, atol=1e-5)
+    found.total.backward()
+    wanted.backward()
+    for mine, true in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, true.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_positions_of_which_nobody_speaks_learn_as_without_a_teacher():
+    torch.manual_seed(0)
+    history, items, targets = torch.randn(P, D), torch.randn(N, D), torch.randint(N, (P,))
+    silent = as_tensors(factors(np.zeros(0, dtype=np.int64)))
+    alone = distillation_loss(history, items, targets)
+    heard = distillation_loss(history, items, targets, soft_labels=silent, alpha=0.9)
+    torch.testing.assert_close(heard.total, alone.total)
+    assert float(heard.soft) == 0
+
+
+def test_a_list_of_one_item_with_half_the_mass_leaves_a_quarter_to_each_of_two_others():
+    """At temperature 1/2 probabilities are squared and shared out again: 4, 1 and 1 of 6 parts."""
+    one = SoftLists(torch.tensor([[2]]), torch.tensor([[0.5]]).log(), torch.zeros(1))
+    torch.testing.assert_close(spread_lists(one, 3, 1.0), torch.tensor([[1 / 4, 1 / 4, 1 / 2]]))
+    torch.testing.assert_close(spread_lists(one, 3, 0.5), torch.tensor([[1 / 6, 1 / 6, 4 / 6]]))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            [as_tensors(dense(np.array([1, 2])))] + [SoftLogits(torch.zeros(2, N))],
+            "soft labels cover 2 positions; expected 37",
+        ),
+        ([SoftLogits(torch.zeros(P, N + 1))], "soft labels rank 24 items; expected the catalogue's 23"),
+        (
+            [SoftLists(torch.full((P, 1), N), torch.zeros(P, 1), torch.zeros(P))],
+            "soft labels name item 23; the catalogue",
+        ),
+        ([as_tensors(factors(weight=0.0))], r"a part of the soft labels has weight 0\.0; expected a number above 0"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(parts, message):
+    with pytest.raises(SettingsError, match=message):
+        distillation_loss(
+            torch.zeros(P, D), torch.zeros(N, D), torch.zeros(P, dtype=torch.int64), soft_labels=parts, alpha=0.5
+        )
