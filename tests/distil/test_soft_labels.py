@@ -114,22 +114,16 @@ def test_a_list_of_one_item_with_half_the_mass_leaves_a_quarter_to_each_of_two_o
 
 
 @pytest.mark.parametrize(
-    ("parts", "message"),
+    ("part", "message"),
     [
-        (
-            [as_tensors(dense(np.array([1, 2])))] + [SoftLogits(torch.zeros(2, N))],
-            "soft labels cover 2 positions; expected 37",
-        ),
-        ([SoftLogits(torch.zeros(P, N + 1))], "soft labels rank 24 items; expected the catalogue's 23"),
-        (
-            [SoftLists(torch.full((P, 1), N), torch.zeros(P, 1), torch.zeros(P))],
-            "soft labels name item 23; the catalogue",
-        ),
-        ([as_tensors(factors(weight=0.0))], r"a part of the soft labels has weight 0\.0; expected a number above 0"),
+        (SoftLogits(torch.zeros(2, N)), "soft labels cover 2 positions; expected 37"),
+        (SoftLogits(torch.zeros(P, N + 1)), "soft labels rank 24 items; expected the catalogue's 23"),
+        (SoftLists(torch.full((P, 1), N), torch.zeros(P, 1), torch.zeros(P)), "soft labels name item 23; the"),
+        (as_tensors(factors(weight=0.0)), r"a part of the soft labels has weight 0\.0; expected a number above 0"),
     ],
 )
-def test_parts_that_do_not_fit_are_refused(parts, message):
+def test_parts_that_do_not_fit_are_refused(part, message):
     with pytest.raises(SettingsError, match=message):
         distillation_loss(
-            torch.zeros(P, D), torch.zeros(N, D), torch.zeros(P, dtype=torch.int64), soft_labels=parts, alpha=0.5
+            torch.zeros(P, D), torch.zeros(N, D), torch.zeros(P, dtype=torch.int64), soft_labels=part, alpha=0.5
         )
