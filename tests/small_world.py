@@ -15,7 +15,8 @@ import yaml
 from distilrec.data.synthetic import markov_world
 from distilrec.latency import Latency
 from distilrec.run import pipeline
-from distilrec.run.pipeline import Run, run
+from distilrec.run.finished import Run
+from distilrec.run.pipeline import run
 from distilrec.run.recipe import Recipe, load_recipe
 
 WORDS = ["amber", "birch", "coral", "delta", "thing", *"0123456789", *(f"##{digit}" for digit in "0123456789")]

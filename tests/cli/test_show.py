@@ -10,7 +10,7 @@ import pytest
 from distilrec import Recommender
 from distilrec.cli import show
 from distilrec.models.popularity import Popularity
-from distilrec.run.pipeline import Sample
+from distilrec.run.finished import Sample
 from distilrec.types import Ragged
 
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from distilrec import Recommender
+from distilrec.data.batches import Windows
 from distilrec.errors import ArtifactError, DistilRecError, SettingsError, SourceError
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.files import read_json
@@ -16,6 +17,7 @@ from distilrec.knowledge import Knowledge
 from distilrec.run.pipeline import run
 from distilrec.run.recipe import load_recipe
 from small_world import SmallWorld, save_encoder, save_recipe, save_world, worked
+from tiny_bodies import save_tiny_body
 
 NAMES = ["popularity", "item_knn", "ease", "student_alone", "teacher", "distilled"]
 
@@ -141,6 +143,21 @@ def test_a_run_may_learn_from_ranked_lists_alone(small, finished, tmp_path):
     assert len(found.results.verdicts) == 1
     assert any("coverage" in line or "100" in line for line in said)
     assert [part.form for part in Knowledge.open(tmp_path / "run/knowledge").parts] == ["lists"]
+
+
+def test_a_run_may_learn_from_a_language_model_that_was_never_trained(small, finished, tmp_path):
+    """Each user's last training position gets a list of the candidates, and none names what the user has had."""
+    body = save_tiny_body("gpt2", tmp_path / "gpt2", n_positions=256)
+    teacher = f"teacher={{kind: zero_shot, model: {body}, candidates: 5, users: 12}}"
+    found, _ = small.run(tmp_path / "run", teacher, "distil.start_from_teacher=false")
+    assert "teacher" not in [row.name for row in found.results.rows]
+    knowledge = Knowledge.open(tmp_path / "run/knowledge/lists")
+    lists = pl.read_parquet(tmp_path / "run/knowledge/rankings.parquet")
+    assert lists["user_id"].n_unique() == 12
+    assert lists.group_by("user_id").len()["len"].to_list() == [5] * 12
+    windows = Windows.cut(finished.prepared.split.train, max_length=10)
+    (part,) = knowledge.soft_labels(windows.batch(np.arange(len(windows))))
+    assert int((part.items[:, 0] >= 0).sum()) == 12
 
 
 # ---- the sample

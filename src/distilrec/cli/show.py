@@ -19,7 +19,7 @@ from distilrec.evaluate.evaluation import Evaluation
 from distilrec.recommender import Recommender
 
 if TYPE_CHECKING:  # it loads torch
-    from distilrec.run.pipeline import Run
+    from distilrec.run.finished import Run
 
 _WIDE = 160
 _NARROW = 130

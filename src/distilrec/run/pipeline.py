@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 import yaml
 
 from distilrec import __version__
 from distilrec.card import write_card
+from distilrec.encode.folder import digest_of_folder, locate, transformer_folder
 from distilrec.encode.items import digest_of_encoders
 from distilrec.errors import SettingsError
 from distilrec.evaluate.evaluation import Evaluation, average
 from distilrec.evaluate.ranking import check_cutoffs
 from distilrec.files import read_json, sha256_of_file, write_json, write_text
-from distilrec.ids import IdIndex
 from distilrec.knowledge import Knowledge, KnowledgeSource
 from distilrec.latency import Latency, milliseconds_per_request
 from distilrec.recommender import Id, Recommender
 from distilrec.run import stages
+from distilrec.run.finished import Run, outside_ids
 from distilrec.run.folder import RunFolder, Say, digest_of_stage
 from distilrec.run.recipe import Recipe, with_paths
 from distilrec.run.results import Results, gather_results
-from distilrec.run.teacher_stages import SPEED_ONLY, OutsideTeacher, reads_text, reads_vectors, without_speed
+from distilrec.run.teacher_stages import (
+    SPEED_ONLY,
+    OutsideTeacher,
+    ZeroShotTeacher,
+    reads_text,
+    reads_vectors,
+    without_speed,
+)
 from distilrec.run.teachers import (
     Lessons,
     fit_folds,
@@ -38,59 +44,10 @@ from distilrec.run.teachers import (
     score_of,
     take_knowledge,
 )
-from distilrec.types import IntArray
+from distilrec.run.zero_shot import zero_shot_knowledge
 
-_EXAMPLE_HISTORY = 8
 _POPULARITY_METRIC = "ndcg@10"  # what a teacher is held against popularity by
 ALONE, DISTILLED, TEACHER = "student_alone", "distilled", "teacher"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run."""
-
-    folder: Path
-    recipe: Recipe
-    results: Results
-    prepared: stages.Prepared
-
-    @property
-    def artefact(self) -> Path:
-        """Where the distilled student lies."""
-        return self.folder / "artefact"
-
-    def example_history(self) -> list[Id]:
-        """The test history, with outside ids, of the first user who has a few events."""
-        test = self.prepared.split.test
-        return _outside(self.prepared, test.histories[self._example()])
-
-    def sample(self, k: int) -> Sample:
-        """The example user's last k items beside the k best recommendations; fewer where there are no more."""
-        test, items = self.prepared.split.test, self.prepared.interactions.items
-        case = self._example()
-        recommender = Recommender.from_pretrained(self.artefact)
-        found = recommender.recommend(self.example_history(), k=min(k, recommender.n_items))
-        index = IdIndex(items["item_id"])
-        return Sample(
-            user_id=self.prepared.interactions.users["user_id"][int(test.users[case])],
-            history=_titles(items, test.histories[case][-k:]),
-            recommended=_titles(items, index.rows(found["item_id"])),
-            chosen=", ".join(_titles(items, test.relevant[case])),
-        )
-
-    def _example(self) -> int:
-        lengths = self.prepared.split.test.histories.lengths
-        return int(np.argmax(lengths >= min(_EXAMPLE_HISTORY, int(lengths.max()))))
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One user's past and what is recommended, as titles; ids where the catalogue has no titles."""
-
-    user_id: Id
-    history: list[str]
-    recommended: list[str]
-    chosen: str
 
 
 def run(recipe: Recipe, out: Path, *, say: Say = print, quiet: bool = False) -> Run:
@@ -122,7 +79,12 @@ class _Pipeline:
         self.validate = stages.validator(self.prepared, self.recipe.evaluate)
         models = {name: [folder] for name, folder in self._baselines().items()}
         teacher = self.recipe.teacher
-        knowledge, key = self._imported(teacher) if isinstance(teacher, OutsideTeacher) else self._taught(models)
+        if isinstance(teacher, OutsideTeacher):
+            knowledge, key = self._imported(teacher)
+        elif isinstance(teacher, ZeroShotTeacher):
+            knowledge, key = self._asked(teacher)
+        else:
+            knowledge, key = self._taught(models)
         models[ALONE] = [self._student(ALONE, seed) for seed in self.recipe.seeds]
         models[DISTILLED] = [self._student(DISTILLED, seed, knowledge, key) for seed in self.recipe.seeds]
         for name, folders in models.items():
@@ -192,6 +154,27 @@ class _Pipeline:
 
         done = self.folder.stage("knowledge", inputs, work)
         return Knowledge.open(done), digest_of_stage(done)
+
+    def _asked(self, stage: ZeroShotTeacher) -> tuple[KnowledgeSource, str]:
+        """What a language model says that was not trained: nor is it judged, since it ranks a few items only."""
+        max_length, template = self.recipe.student.model.max_length, self.recipe.encode.template
+        inputs = {
+            "data": self.data_key,
+            "max_length": max_length,
+            "language_model": digest_of_folder(transformer_folder(locate(stage.model, quiet=self.quiet))),
+            **stage.model_dump(mode="json", exclude={"model"}),
+        }
+
+        def work(folder: Path) -> None:
+            text = template if isinstance(template, str) else None
+            told = zero_shot_knowledge(
+                stage, self.prepared, folder, max_length=max_length, template=text, quiet=self.quiet
+            )
+            for line in told[1]:
+                self.say(f"  {line}")
+
+        done = self.folder.stage("knowledge", inputs, work)
+        return Knowledge.open(done / "lists"), digest_of_stage(done)
 
     def _taught(self, models: dict[str, list[Path]]) -> tuple[KnowledgeSource, str]:
         models[TEACHER] = [self._teacher()]
@@ -322,7 +305,7 @@ class _Pipeline:
         """Histories of test users, spread evenly, with outside ids."""
         histories = self.prepared.split.test.histories
         chosen = np.linspace(0, len(histories) - 1, num=min(100, len(histories)), dtype=np.int64)
-        return [_outside(self.prepared, histories[int(row)]) for row in chosen]
+        return [outside_ids(self.prepared, histories[int(row)]) for row in chosen]
 
     def _finish(self, models: dict[str, list[Path]]) -> Run:
         artefacts = {name: [path / "artefact" for path in paths] for name, paths in models.items()}
@@ -357,16 +340,6 @@ class _Pipeline:
 def _digest_of_model(artefact: Path) -> str:
     """A digest of the model's settings and, through the digests in its config, of its weights and catalogue."""
     return sha256_of_file(artefact / "config.json")
-
-
-def _outside(prepared: stages.Prepared, rows: IntArray) -> list[Id]:
-    return prepared.interactions.items["item_id"].gather(rows).to_list()
-
-
-def _titles(items: pl.DataFrame, rows: IntArray) -> list[str]:
-    column = items["title"] if "title" in items.columns else items["item_id"]
-    names = column.gather(rows).cast(pl.String).to_list()
-    return [name or "(no title)" for name in names]
 
 
 def recipe_text(recipe: Recipe) -> str:

@@ -178,6 +178,25 @@ class OutsideTeacher(Settings):
     """Item vectors for a student's table to start from: .npy, .safetensors or Parquet."""
 
 
+class ZeroShotTeacher(Settings):
+    """A causal language model that was not trained: it ranks items by how likely their titles are."""
+
+    kind: Literal["zero_shot"]
+    """Which teacher this is."""
+    model: str
+    """A folder, or a name on the Hugging Face hub: GPT-2, Llama, Qwen ..."""
+    prompt: str = "next_item"
+    """A prompt that comes with the package, or a file of one's own."""
+    likelihood: Literal["mean", "sum"] = "mean"
+    """Over the tokens of a title."""
+    candidates: int = Field(20, ge=2)
+    """How many of item-kNN's best items are ranked for each user."""
+    users: int | None = Field(None, ge=1)
+    """How many users are asked about; none asks about all."""
+    reading: RankingSettings = RankingSettings(tail_mass=0.5)
+    """How likelihoods become probabilities; half of them is left to items that were no candidates."""
+
+
 TeacherStage = Annotated[
     Annotated[TextAndIdsTeacher, Tag("<text_and_ids>")]
     | Annotated[IdsTeacher, Tag("<ids>")]
@@ -188,6 +207,7 @@ TeacherStage = Annotated[
     | Annotated[TextLanguageModelTeacher, Tag("<text_language_model>")]
     | Annotated[SavedTeacher, Tag("<saved>")]
     | Annotated[OutsideTeacher, Tag("<outside>")]
+    | Annotated[ZeroShotTeacher, Tag("<zero_shot>")]
     | Annotated[EnsembleTeacher, Tag("<ensemble>")],
     Discriminator(_tag),
 ]

@@ -36,6 +36,7 @@ from distilrec.run.teacher_stages import (
     TeacherStage,
     TextAndIdsTeacher,
     TextLanguageModelTeacher,
+    ZeroShotTeacher,
     max_length_of,
 )
 from distilrec.seeding import derive_seed
@@ -98,8 +99,8 @@ def fit_teacher(
 
     Interrupted, the same call goes on where it stopped.
     """
-    if isinstance(stage, OutsideTeacher):
-        raise SettingsError("ranked lists from elsewhere are no model to be made; import them as knowledge")
+    if isinstance(stage, OutsideTeacher | ZeroShotTeacher):
+        raise SettingsError(f"a teacher of kind {stage.kind} gives ranked lists, not a model that could be made")
     if isinstance(stage, EnsembleTeacher):
         return _fit_ensemble(stage, lessons, folder, quiet=quiet)
     if isinstance(stage, SavedTeacher):

@@ -11,7 +11,7 @@ from distilrec.files import read_json
 from distilrec.knowledge import Knowledge
 from distilrec.run.recipe import EvaluateStage, TeacherAndKnowledge
 from distilrec.run.stages import Prepared, validator
-from distilrec.run.teacher_stages import OutsideTeacher, max_length_of
+from distilrec.run.teacher_stages import OutsideTeacher, ZeroShotTeacher, max_length_of
 from distilrec.run.teachers import (
     Lessons,
     fit_folds,
@@ -21,6 +21,7 @@ from distilrec.run.teachers import (
     open_teacher,
     take_knowledge,
 )
+from distilrec.run.zero_shot import zero_shot_knowledge
 
 _USUAL_LENGTH = 50  # of windows, for a teacher that reads histories of any length
 
@@ -44,6 +45,11 @@ def teach(
     """Make a teacher in `out` and its knowledge in `out/knowledge`; return how it did, and the knowledge."""
     if isinstance(settings.teacher, OutsideTeacher):
         found, lines = import_knowledge(settings.teacher, prepared, out / "knowledge", max_length=_USUAL_LENGTH)
+        return "\n".join(lines), found
+    if isinstance(settings.teacher, ZeroShotTeacher):
+        found, lines = zero_shot_knowledge(
+            settings.teacher, prepared, out / "knowledge", max_length=_USUAL_LENGTH, template=template, quiet=quiet
+        )
         return "\n".join(lines), found
     lessons = Lessons(prepared, vectors, template, validator(prepared, EvaluateStage()))
     score = fit_teacher(settings.teacher, lessons, out, quiet=quiet)
