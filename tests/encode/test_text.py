@@ -2,13 +2,14 @@
 
 import importlib.metadata
 import json
+import threading
 
 import numpy as np
 import pytest
 from tiny_bert import MAX_POSITIONS, add_modules
 
 from distilrec.encode import text as encode_text
-from distilrec.encode.text import TextEncoder, _batches, choose_dtype
+from distilrec.encode.text import TextEncoder, _batches, _do_each, choose_dtype
 from distilrec.errors import MissingExtraError, SettingsError, SourceError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -153,6 +154,50 @@ def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch):
 def test_a_batch_holds_texts_of_one_length_within_the_budget():
     lengths = np.array([3, 5, 3, 3, 0, 5])
     assert [rows.tolist() for rows in _batches(lengths, 6)] == [[1], [5], [0, 2], [3]]
+
+
+@pytest.fixture
+def four_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_two_batches_at_once_have_half_of_the_threads_each(four_threads):
+    both_are_here, threads, steps = threading.Barrier(2), [], []
+
+    def encode(rows):
+        both_are_here.wait(timeout=10)
+        threads.append(torch.get_num_threads())
+        return len(rows)
+
+    _do_each(encode, [np.arange(3), np.arange(2)], steps.append, at_once=2)
+    assert threads == [2, 2]
+    assert steps == [3, 2]
+    assert torch.get_num_threads() == 4
+
+
+def test_a_batch_that_fails_stops_the_work_and_the_threads_are_put_back(four_threads):
+    def encode(rows):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        _do_each(encode, [np.arange(3)] * 9, lambda steps: None, at_once=2)
+    assert torch.get_num_threads() == 4
+
+
+def test_a_single_batch_has_all_threads(four_threads):
+    threads = []
+    _do_each(lambda rows: threads.append(torch.get_num_threads()) or 1, [np.arange(3)], lambda n: None, at_once=1)
+    assert threads == [4]
+
+
+def test_vectors_are_the_same_however_many_batches_are_encoded_at_once(bert, four_threads, monkeypatch):
+    encoder = load(bert)
+    together = encoder.encode(TEXTS, token_budget=1, quiet=True)
+    monkeypatch.setattr(encode_text, "_MOST_AT_ONCE", 1)
+    np.testing.assert_allclose(together, encoder.encode(TEXTS, token_budget=1, quiet=True), atol=1e-5)
 
 
 def test_progress_can_go_to_the_callers_bar(bert):
