@@ -8,10 +8,9 @@ from distilrec.data.batches import Windows
 from distilrec.data.read import read
 from distilrec.data.split import SplitSettings, split
 from distilrec.errors import DataError
-from distilrec.teach import zero_shot_lists
 from distilrec.teach.outside import import_rankings
 from distilrec.teach.zero_shot import ZeroShotRanker
-from distilrec.teach.zero_shot_lists import Questions, newest_questions, write_rankings
+from distilrec.teach.zero_shot_lists import Questions, write_rankings
 from distilrec.types import Ragged
 from tiny_bodies import save_tiny_body
 
@@ -35,15 +34,6 @@ class LengthRanker:
 
     def digest(self):
         return self.name
-
-
-class Rising:
-    """Prefers items with high numbers."""
-
-    n_items = 5
-
-    def scores(self, batch):
-        return np.tile(np.arange(5, dtype=np.float32), (len(batch), 1))
 
 
 @pytest.fixture
@@ -155,31 +145,12 @@ def test_what_does_not_fit_together_is_refused(write, changes, titles, message):
         write(questions(**changes), titles=titles)
 
 
-def test_the_newest_question_of_a_user_is_asked_after_all_before_the_last_training_event(data, monkeypatch):
-    """Ann learns from items 0, 1, 2, bob from 1, 2; the candidates are the scorer's best and those always asked."""
-    monkeypatch.setattr(zero_shot_lists, "_SCORED_AT_ONCE", 1)
-    asked = newest_questions(split(data, SplitSettings()), np.array([1, 0]), Rising(), k=2, always=[0, 4])
-    assert asked.users.tolist() == [1, 0]
-    assert [row.tolist() for row in asked.histories] == [[1], [0, 1]]
-    assert [row.tolist() for row in asked.candidates] == [[4, 3, 0], [4, 3, 0]]
-
-
-def test_users_without_two_training_events_are_not_asked_about(data):
-    short = split(data.with_events(data.events.filter(pl.col("user") == 1)[:3]), SplitSettings())  # one is learnt from
-    assert len(newest_questions(short, np.array([0, 5]), Rising(), k=1)) == 0
-
-
-def test_more_candidates_than_there_are_items_are_refused(data):
-    with pytest.raises(DataError, match="k is 6; expected 1 to 5, the size of the catalogue"):
-        newest_questions(split(data, SplitSettings()), np.array([0]), Rising(), k=6)
-
-
 def test_what_a_real_model_wrote_is_imported_as_knowledge(data, tmp_path):
     folder = save_tiny_body("gpt2", tmp_path / "gpt2", n_positions=128)
     (tmp_path / "prompt.txt").write_text("{history:, } then\n---\nfirst", encoding="utf-8")
     ranker = ZeroShotRanker.load(folder, prompt=tmp_path / "prompt.txt", device="cpu")
     parts = split(data, SplitSettings())
-    asked = newest_questions(parts, np.array([0, 1]), Rising(), k=5)
+    asked = questions(histories=([0, 1], [1]), candidates=(range(5), range(5)))  # what came last is 2 for both
     path = tmp_path / "rankings.parquet"
     write_rankings(ranker, asked, path, interactions=data, titles=TITLES, quiet=True)
     knowledge, report = import_rankings(path, tmp_path / "known", interactions=data, split=parts, max_length=10)

@@ -207,7 +207,9 @@ class ZeroShotRanker:
     def _plain(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
-        tokens: list[list[int]] = self._tokenizer(texts, add_special_tokens=False, padding=False)["input_ids"]
+        tokens: list[list[int]] = self._tokenizer(texts, add_special_tokens=False, padding=False, verbose=False)[
+            "input_ids"
+        ]
         return tokens
 
     def _tensor(self, values: Sequence[Any]) -> Tensor:

@@ -12,13 +12,10 @@ import numpy as np
 import polars as pl
 
 from distilrec.data.interactions import Interactions
-from distilrec.data.split import Split
 from distilrec.errors import DataError
 from distilrec.files import atomic_path, sha256_of_arrays, sha256_of_value
 from distilrec.progress import progress
-from distilrec.types import Batch, FloatArray, IntArray, Ragged, Scorer
-
-_SCORED_AT_ONCE = 256  # histories
+from distilrec.types import FloatArray, IntArray, Ragged
 
 
 class Ranker(Protocol):
@@ -65,23 +62,6 @@ class RankingReport:
             *([lost] if self.items_without_title else []),
             *([empty] if self.lists_without_candidates else []),
         ]
-
-
-def newest_questions(split: Split, users: IntArray, scorer: Scorer, *, k: int, always: Sequence[int] = ()) -> Questions:
-    """What came last in each user's training events, asked after all before it; users with fewer than two are left out.
-
-    Args:
-        users: user rows.
-        scorer: its k best items are the candidates, items of the history among them; k is at most the catalogue's size.
-        always: item rows that are candidates of every list besides, such as popular ones.
-    """
-    known = dict(zip(split.train_users.tolist(), split.train, strict=True))
-    asked = [user for user in users.tolist() if len(known.get(user, ())) > 1]
-    histories = Ragged.of([known[user][:-1] for user in asked])
-    extra = np.asarray(always, dtype=np.int64)
-    chosen = [np.concatenate([best, extra]) for best in _best(scorer, histories, k)]
-    candidates = Ragged.of([list(dict.fromkeys(row.tolist())) for row in chosen])
-    return Questions(np.array(asked, dtype=np.int64), histories, candidates)
 
 
 def write_rankings(
@@ -183,18 +163,6 @@ def _table(listed: list[int], scores: FloatArray, user: int, after: int) -> pl.D
             "after": np.full(len(listed), after, dtype=np.int64),
         }
     )
-
-
-def _best(scorer: Scorer, histories: Ragged, k: int) -> list[IntArray]:
-    """The k best items of each history, best first."""
-    if not 1 <= k <= scorer.n_items:
-        raise DataError(f"k is {k}; expected 1 to {scorer.n_items}, the size of the catalogue")
-    found: list[IntArray] = []
-    for start in range(0, len(histories), _SCORED_AT_ONCE):
-        some = [histories[row] for row in range(start, min(start + _SCORED_AT_ONCE, len(histories)))]
-        scores = scorer.scores(Batch.of(some))  # [B, N]
-        found += list(np.argsort(-scores, axis=1, kind="stable")[:, :k])
-    return found
 
 
 def _report(questions: Questions, whole: pl.DataFrame, titles: Sequence[str]) -> RankingReport:
