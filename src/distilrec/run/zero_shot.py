@@ -74,7 +74,7 @@ def questions(prepared: Prepared, *, candidates: int, users: int | None) -> Ques
             scores[row, history] = -np.inf
         found += list(top_items(scores, min(candidates, n_items)))
     kept = [np.setdiff1d(row, past) for row, past in zip(found, histories, strict=True)]  # where the catalogue is short
-    return Questions(chosen, Ragged.of(histories), Ragged.of(kept))
+    return Questions(prepared.split.train_users[chosen], Ragged.of(histories), Ragged.of(kept))
 
 
 def _titles(interactions: Interactions, template: str | None) -> list[str]:
