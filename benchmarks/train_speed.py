@@ -31,7 +31,7 @@ from distilrec.data.batches import Windows, in_order
 from distilrec.data.read import read
 from distilrec.data.split import SplitSettings, split
 from distilrec.distil.loop import choose_precision, train
-from distilrec.distil.losses import distillation_loss
+from distilrec.distil.losses.catalogue import distillation_loss
 from distilrec.distil.settings import TrainSettings
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.types import Batch

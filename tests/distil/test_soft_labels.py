@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from distilrec.distil import losses
-from distilrec.distil.losses import SoftLabels, SoftLists, SoftLogits, chunk_positions, distillation_loss
-from distilrec.distil.soft_labels import spread_lists
+from distilrec.distil.losses import catalogue
+from distilrec.distil.losses.catalogue import chunk_positions, distillation_loss
+from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, spread_lists
 from distilrec.errors import SettingsError
 from distilrec.knowledge import DenseLabels, FactorLabels, ListLabels
 from distilrec.knowledge.labels import probabilities
@@ -63,7 +63,7 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def three_chunks(monkeypatch):
-    monkeypatch.setattr(losses, "_CHUNK_LOGITS", 16 * N)
+    monkeypatch.setattr(catalogue, "_CHUNK_LOGITS", 16 * N)
     assert chunk_positions(N) == 16
 
 

@@ -202,10 +202,10 @@ def test_folded_it_scores_the_same_and_needs_no_graph(projection):
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({}, "the state of lightgcn holds nothing; expected table.weight"),
-        ({"table.weight": np.zeros(3)}, r"lightgcn: table.weight has shape \(3,\); expected 2 dimensions"),
-        ({"table.weight": np.zeros((6, 4))}, r"lightgcn: table.weight has shape \(6, 4\); expected \(6, 3\)"),
-        ({"table.weight": np.full((6, 3), np.nan)}, "table.weight contains NaN or infinity"),
+        ({}, "the weights lack table.weight, the item table"),
+        ({"table.weight": np.zeros(3)}, r"table.weight: expected \(3, 3\), got \(3,\)"),
+        ({"table.weight": np.zeros((6, 4))}, r"table.weight: expected \(6, 3\), got \(6, 4\)"),
+        ({"table.weight": np.full((6, 3), np.nan)}, "the weights hold NaN or infinity in table.weight"),
     ],
 )
 def test_damaged_state_is_refused(state, message):
@@ -215,7 +215,7 @@ def test_damaged_state_is_refused(state, message):
 
 def test_state_without_the_projection_that_the_settings_want_is_refused():
     state = {"table.weight": np.zeros((6, 3))}
-    with pytest.raises(ArtifactError, match=r"holds table.weight; expected projection.weight, table.weight"):
+    with pytest.raises(ArtifactError, match=r"projection.weight: expected \(3, 3\), got None"):
         LightGCN.from_state(SHAPE.with_changes(projection=True), state)
 
 

@@ -19,9 +19,9 @@ from distilrec.config import Settings
 from distilrec.data.batches import Windows, plan_batches
 from distilrec.distil import checkpoint
 from distilrec.distil.checkpoint import Place
-from distilrec.distil.losses import CatalogueLoss, SoftLabels, SoftLists, SoftLogits, distillation_loss
+from distilrec.distil.losses.catalogue import CatalogueLoss, distillation_loss
 from distilrec.distil.settings import DistilSettings, TrainSettings
-from distilrec.distil.soft_labels import SoftPart
+from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart
 from distilrec.encode.processor import fast_bf16_flags
 from distilrec.errors import MissingExtraError, SettingsError, TrainingError
 from distilrec.files import sha256_of_arrays, sha256_of_value

@@ -1,4 +1,4 @@
-"""What models made of plain arrays refuse: sequences of another catalogue, and state that is not theirs."""
+"""What models refuse: sequences and batches of another catalogue, and state that is not theirs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from distilrec.errors import ArtifactError, DataError
-from distilrec.types import Ragged
+from distilrec.errors import ArtifactError, DataError, SettingsError
+from distilrec.types import Batch, IntArray, Ragged
 
 State = Mapping[str, NDArray[np.generic]]
 
@@ -17,7 +17,18 @@ def check_sequences(sequences: Ragged, n_items: int) -> None:
     """Refuse items outside the catalogue, and nothing to learn from."""
     if not len(sequences.values):
         raise DataError("there are no interactions to learn from; expected at least one")
-    lowest, highest = int(sequences.values.min()), int(sequences.values.max())
+    _check_rows(sequences.values, n_items)
+
+
+def check_batch(batch: Batch, n_items: int, max_length: int | None = None) -> None:
+    """Refuse items outside the catalogue, and histories longer than a model reads."""
+    if max_length is not None and batch.items.shape[1] > max_length:
+        raise SettingsError(f"histories have {batch.items.shape[1]} positions; expected at most {max_length}")
+    _check_rows(batch.items, n_items)
+
+
+def _check_rows(items: IntArray, n_items: int) -> None:
+    lowest, highest = int(items.min(initial=0)), int(items.max(initial=0))
     if lowest < 0 or highest >= n_items:
         wrong = lowest if lowest < 0 else highest
         raise DataError(f"item {wrong} is outside the catalogue of {n_items} items (rows 0 to {n_items - 1})")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,11 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distilrec.encode.processor import fast_bf16_flags
-from distilrec.errors import ArtifactError, DataError, SettingsError
+from distilrec.errors import ArtifactError, SettingsError
 from distilrec.models.body import Body, BodySettings, body_from_config
+from distilrec.models.checks import check_batch
 from distilrec.models.dropout import dropout
+from distilrec.models.product_form import ProductForm, as_arrays
 from distilrec.models.tables import IdTable
-from distilrec.types import Batch, FloatArray
+from distilrec.types import Batch
 
 
 class ItemLanguageModelSettings(BodySettings):
@@ -38,7 +39,7 @@ class ItemLanguageModelSettings(BodySettings):
     from it without the folder."""
 
 
-class ItemLanguageModel(nn.Module):
+class ItemLanguageModel(ProductForm):
     """Item vectors through the body of a language model: one item table in and out, the body in between.
 
     A linear layer gives item vectors the body's width and the spread of the words that it knows; another, with a norm,
@@ -58,14 +59,13 @@ class ItemLanguageModel(nn.Module):
         table: nn.Module | None = None,
     ) -> None:
         """Put a body and an item table together; without them, the body is random and each item has a free vector."""
-        super().__init__()
+        super().__init__(n_items, settings.max_length)
         if body is None:
             if settings.body_config is None:
                 raise ArtifactError("the settings lack body_config, the configuration of the language model's body")
             body = body_from_config(settings.body_config)
         _check_length(settings.max_length, body)
         self.settings = settings.with_changes(body_config=body.config)
-        self._n_items = n_items
         self.table = table if table is not None else IdTable(n_items, settings.width)
         self.project_in = nn.Linear(settings.width, body.width)
         self.body = body
@@ -82,33 +82,13 @@ class ItemLanguageModel(nn.Module):
         nn.init.normal_(self.project_out.weight, std=self.body.width**-0.5)
         nn.init.zeros_(self.project_out.bias)
 
-    @property
-    def n_items(self) -> int:
-        """How many items are ranked, N."""
-        return self._n_items
-
-    @property
-    def max_length(self) -> int:
-        """How many of the newest items of a history are read, L."""
-        return self.settings.max_length
-
-    @property
-    def n_parameters(self) -> int:
-        """Numbers that are learnt, in pretraining or here."""
-        return sum(parameter.numel() for parameter in self.parameters())
-
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Those of the body, LoRA's included, which want a step size of their own; even if it began at random."""
         return list(self.body.parameters())
 
-    def item_vectors(self) -> Tensor:
-        """Every item's vector, [N, D]."""
-        vectors: Tensor = self.table()
-        return vectors
-
     def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
         """What the user wants next, after each position of each history, [B, L, D]."""
-        _check_batch(batch, len(item_vectors), self.max_length)
+        check_batch(batch, len(item_vectors), self.max_length)
         items = torch.from_numpy(batch.items).to(item_vectors.device)
         x = F.embedding(items, item_vectors)  # [B, L, D]
         x = self.project_in(dropout(x, self.settings.embedding_dropout, self.training))  # [B, L, H]
@@ -122,55 +102,12 @@ class ItemLanguageModel(nn.Module):
             hidden: Tensor = self.body(x)
         return hidden
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """History vectors of the real positions, flattened `[P, D]`, and item vectors `[N, D]`."""
-        items = self.item_vectors()
-        mask = torch.from_numpy(batch.mask).to(items.device)
-        return self.history_vectors(batch, items)[mask], items
-
-    @torch.inference_mode()
-    def scores(self, batch: Batch) -> FloatArray:
-        """A score for every item after each history, [B, N]. An empty history is read as if it were item 0."""
-        was_training = self.training
-        self.eval()
-        try:
-            cut = batch.newest(self.max_length)
-            items = self.item_vectors()
-            last = torch.from_numpy(np.maximum(cut.lengths - 1, 0)).to(items.device)
-            vectors = self.history_vectors(cut, items)[torch.arange(len(cut), device=items.device), last]  # [B, D]
-            scores: FloatArray = (vectors @ items.T).float().cpu().numpy()
-            return scores
-        finally:
-            self.train(was_training)
-
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
         """What a folded model needs to be rebuilt, as float32 arrays: LoRA is merged, the item table finished."""
         others = {name: value for name, value in self.state_dict().items() if not name.startswith(("table.", "body."))}
         body = {f"body.{name}": value for name, value in self.body.weights().items()}
         tensors = {**others, **body, "table.weight": self.item_vectors()}
-        return {name: np.array(value.detach().cpu().float().numpy(), order="C") for name, value in tensors.items()}
-
-    def fold(self) -> ItemLanguageModel:
-        """The same model with its item table finished and without LoRA, so that nothing else is needed to rank."""
-        return ItemLanguageModel.from_state(self.settings, self.state())
-
-    @classmethod
-    def from_state(cls, settings: ItemLanguageModelSettings, state: Mapping[str, np.ndarray[Any, Any]]) -> Self:
-        """Rebuild a folded model; every array must be there, of the right shape and finite."""
-        if "table.weight" not in state:
-            raise ArtifactError("the weights lack table.weight, the item table")
-        model = cls(settings, len(state["table.weight"]))
-        wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-        got = {name: value.shape for name, value in state.items()}
-        if wanted != got:
-            wrong = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
-            told = "; ".join(f"{name}: expected {wanted.get(name)}, got {got.get(name)}" for name in wrong[:3])
-            raise ArtifactError(f"the weights do not fit the settings: {told}")
-        infinite = [name for name, value in state.items() if not np.isfinite(value).all()]
-        if infinite:
-            raise ArtifactError(f"the weights hold NaN or infinity in {', '.join(infinite)}")
-        model.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
-        return model.eval()
+        return as_arrays(tensors)
 
 
 def _check_length(max_length: int, body: Body) -> None:
@@ -178,15 +115,6 @@ def _check_length(max_length: int, body: Body) -> None:
         raise SettingsError(
             f"max_length is {max_length}, but the body reads at most {body.max_positions} positions; lower max_length"
         )
-
-
-def _check_batch(batch: Batch, n_items: int, max_length: int) -> None:
-    if batch.items.shape[1] > max_length:
-        raise SettingsError(f"histories have {batch.items.shape[1]} positions; expected at most {max_length}")
-    lowest, highest = int(batch.items.min(initial=0)), int(batch.items.max(initial=0))
-    if lowest < 0 or highest >= n_items:
-        wrong = lowest if lowest < 0 else highest
-        raise DataError(f"item {wrong} is outside the catalogue of {n_items} items (rows 0 to {n_items - 1})")
 
 
 def _in_bfloat16(precision: str, device: torch.device) -> bool:

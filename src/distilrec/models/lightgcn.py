@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,11 +12,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from distilrec.config import Settings
-from distilrec.errors import ArtifactError, DataError
-from distilrec.models.checks import check_sequences, check_state
+from distilrec.models.checks import check_batch, check_sequences
 from distilrec.models.dropout import dropout
+from distilrec.models.product_form import ProductForm, as_arrays
 from distilrec.models.tables import IdTable
-from distilrec.types import Batch, FloatArray, Ragged
+from distilrec.types import Batch, Ragged
 
 
 class LightGCNSettings(Settings):
@@ -40,7 +39,7 @@ class LightGCNSettings(Settings):
     """Share of units dropped from the item vectors of the history while training."""
 
 
-class LightGCN(nn.Module):
+class LightGCN(ProductForm):
     """A history is the mean of its items' vectors, which are smoothed over who used what.
 
     The paper learns a vector for each user as well. Here a user is what one step of the graph makes of the items in
@@ -63,28 +62,13 @@ class LightGCN(nn.Module):
         table: nn.Module | None = None,
     ) -> None:
         """A model to be trained on the graph of `sequences`; without them the table is taken as smoothed already."""
-        super().__init__()
-        self.settings, self._n_items = settings, n_items
+        super().__init__(n_items, settings.max_length)
+        self.settings = settings
         self.graph = ItemGraph(sequences, n_items) if sequences is not None else None
         self.table = table if table is not None else IdTable(n_items, settings.width)
         self.projection = nn.Linear(settings.width, settings.width, bias=False) if settings.projection else None
         if self.projection is not None:
             nn.init.eye_(self.projection.weight)  # it starts as the model without it
-
-    @property
-    def n_items(self) -> int:
-        """How many items are ranked, N."""
-        return self._n_items
-
-    @property
-    def max_length(self) -> int:
-        """How many of the newest items of a history are read, L."""
-        return self.settings.max_length
-
-    @property
-    def n_parameters(self) -> int:
-        """Numbers that are learnt."""
-        return sum(parameter.numel() for parameter in self.parameters())
 
     def item_vectors(self) -> Tensor:
         """Every item's vector, the mean over all rounds of smoothing, [N, D]."""
@@ -104,7 +88,7 @@ class LightGCN(nn.Module):
 
         With a half-life, recent items count more.
         """
-        _check_items(batch, len(item_vectors))
+        check_batch(batch, len(item_vectors))
         items = torch.from_numpy(batch.items).to(item_vectors.device)
         x = F.embedding(items, item_vectors)  # [B, L, D]
         x = dropout(x, self.settings.embedding_dropout, self.training)
@@ -120,49 +104,12 @@ class LightGCN(nn.Module):
         weights = torch.where((ages >= 0) & (ages < self.max_length), weights, 0.0)
         return weights / weights.sum(dim=1, keepdim=True)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """History vectors of the real positions, flattened `[P, D]`, and item vectors `[N, D]`."""
-        items = self.item_vectors()
-        mask = torch.from_numpy(batch.mask).to(items.device)
-        return self.history_vectors(batch, items)[mask], items
-
-    @torch.inference_mode()
-    def scores(self, batch: Batch) -> FloatArray:
-        """A score for every item after each history, [B, N]. An empty history is read as if it were item 0."""
-        was_training = self.training
-        self.eval()
-        try:
-            cut = batch.newest(self.max_length)
-            items = self.item_vectors()
-            last = torch.from_numpy(np.maximum(cut.lengths - 1, 0)).to(items.device)
-            vectors = self.history_vectors(cut, items)[torch.arange(len(cut), device=items.device), last]  # [B, D]
-            scores: FloatArray = (vectors @ items.T).float().cpu().numpy()
-            return scores
-        finally:
-            self.train(was_training)
-
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
         """The smoothed item table and the projection: all that is needed to rank."""
         tensors = {"table.weight": self._smoothed(edge_dropout=0.0)}
         if self.projection is not None:
             tensors["projection.weight"] = self.projection.weight
-        return {name: np.array(value.detach().cpu().float().numpy(), order="C") for name, value in tensors.items()}
-
-    def fold(self) -> LightGCN:
-        """The same model with its table smoothed for good, without the graph."""
-        return LightGCN.from_state(self.settings, self.state())
-
-    @classmethod
-    def from_state(cls, settings: LightGCNSettings, state: Mapping[str, np.ndarray[Any, Any]]) -> Self:
-        """Rebuild a folded model."""
-        names = ["table.weight", "projection.weight"] if settings.projection else ["table.weight"]
-        check_state(cls.kind, state, dict.fromkeys(names, 2))
-        model = cls(settings, n_items=len(state["table.weight"]))
-        for name, expected in model.state_dict().items():
-            if state[name].shape != tuple(expected.shape):
-                raise ArtifactError(f"lightgcn: {name} has shape {state[name].shape}; expected {tuple(expected.shape)}")
-        model.load_state_dict({name: torch.from_numpy(np.array(value, np.float32)) for name, value in state.items()})
-        return model.eval()
+        return as_arrays(tensors)
 
 
 class ItemGraph(nn.Module):
@@ -237,10 +184,3 @@ def _sums(vectors: Tensor, rows: Tensor, offsets: Tensor, weights: Tensor | None
 
 def _offsets(owners: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
     return np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=count))])
-
-
-def _check_items(batch: Batch, n_items: int) -> None:
-    lowest, highest = int(batch.items.min(initial=0)), int(batch.items.max(initial=0))
-    if lowest < 0 or highest >= n_items:
-        wrong = lowest if lowest < 0 else highest
-        raise DataError(f"item {wrong} is outside the catalogue of {n_items} items (rows 0 to {n_items - 1})")

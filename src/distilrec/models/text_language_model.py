@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from distilrec.config import Settings
 from distilrec.encode.processor import fast_bf16_flags
-from distilrec.errors import ArtifactError, DataError, TrainingError
+from distilrec.errors import ArtifactError, TrainingError
 from distilrec.models.body import Body, body_from_config
+from distilrec.models.checks import check_batch
+from distilrec.models.product_form import as_arrays, count_parameters, load_arrays
 from distilrec.models.sampled import SampledVectors
 from distilrec.models.text_reading import Pooling, read_texts
 from distilrec.models.text_sampling import Sampler
@@ -116,7 +118,7 @@ class TextLanguageModel(nn.Module):
     @property
     def n_parameters(self) -> int:
         """Numbers that are learnt, in pretraining or here."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return count_parameters(self)
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
         """Those of the language model, which want a step size of their own; even if it began at random."""
@@ -124,7 +126,7 @@ class TextLanguageModel(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor] | SampledVectors:
         """History vectors of the real positions `[P, D]` and item vectors `[N, D]`; in training, a sample of both."""
-        _check_items(batch, self.n_items)
+        check_batch(batch, self.n_items)
         if self.training:
             return self._sample(batch)
         rows, places = np.nonzero(batch.mask)
@@ -155,7 +157,7 @@ class TextLanguageModel(nn.Module):
 
     def scores(self, batch: Batch) -> FloatArray:
         """A score for every item after each history, [B, N]; zeros after a history without text."""
-        _check_items(batch, self.n_items)
+        check_batch(batch, self.n_items)
         vectors = self.history_vectors(_histories(batch, range(len(batch)), batch.lengths))  # [B, D]
         scores: FloatArray = (vectors @ self.item_vectors().T).cpu().numpy()
         return scores
@@ -229,7 +231,7 @@ class TextLanguageModel(nn.Module):
             **{f"body.{name}": value for name, value in self.body.weights().items()},
         }
         return {
-            **{name: np.array(value.detach().cpu().float().numpy(), order="C") for name, value in weights.items()},
+            **as_arrays(weights),
             _TOKENS: self._texts.values.astype(np.int32),
             _OFFSETS: self._texts.offsets.astype(np.int32),
         }
@@ -245,16 +247,7 @@ class TextLanguageModel(nn.Module):
         """Rebuild a model; every array must be there, of the right shape and finite."""
         model = cls(settings, _texts_of(state, int(settings.body_config.get("vocab_size", 0))))
         weights = {name: array for name, array in state.items() if name not in (_TOKENS, _OFFSETS)}
-        wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-        got = {name: array.shape for name, array in weights.items()}
-        if wanted != got:
-            wrong = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
-            told = "; ".join(f"{name}: expected {wanted.get(name)}, got {got.get(name)}" for name in wrong[:3])
-            raise ArtifactError(f"the weights do not fit the settings: {told}")
-        infinite = [name for name, array in weights.items() if not np.isfinite(array).all()]
-        if infinite:
-            raise ArtifactError(f"the weights hold NaN or infinity in {', '.join(infinite)}")
-        model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
+        load_arrays(model, weights)
         return model.eval()
 
 
@@ -267,13 +260,6 @@ def _in_bfloat16(precision: str, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bfloat16"
     return torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(fast_bf16_flags())
-
-
-def _check_items(batch: Batch, n_items: int) -> None:
-    lowest, highest = int(batch.items.min(initial=0)), int(batch.items.max(initial=0))
-    if lowest < 0 or highest >= n_items:
-        wrong = lowest if lowest < 0 else highest
-        raise DataError(f"item {wrong} is outside the catalogue of {n_items} items (rows 0 to {n_items - 1})")
 
 
 def _texts_of(state: Mapping[str, np.ndarray[Any, Any]], vocabulary: int) -> Ragged:

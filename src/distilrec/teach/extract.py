@@ -28,10 +28,10 @@ from distilrec.knowledge import (
 from distilrec.knowledge.labels import to_lists
 from distilrec.knowledge.layout import Part, table_path
 from distilrec.knowledge.show import Sharpness, sharpness, warnings_of
+from distilrec.models.taps import Tap, Taps, tapped
 from distilrec.progress import progress
 from distilrec.teach.folds import FoldedTeacher
 from distilrec.teach.settings import KnowledgeSettings
-from distilrec.teach.taps import Tap, Taps, tapped
 from distilrec.teach.teacher import VectorTeacher
 from distilrec.types import Batch, IntArray, Ragged, ranges
 

@@ -15,10 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart, Teacher, check_parts
+from distilrec.distil.soft_labels import SoftPart, Teacher, check_parts
 from distilrec.errors import SettingsError
-
-__all__ = ["CatalogueLoss", "SoftLabels", "SoftLists", "SoftLogits", "chunk_positions", "distillation_loss"]
 
 _CHUNK_LOGITS = 1 << 20
 _SMALLEST_PROBABILITY = 1e-30

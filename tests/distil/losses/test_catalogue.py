@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from distilrec.distil import losses
-from distilrec.distil.losses import SoftLabels, chunk_positions, distillation_loss
+from distilrec.distil.losses import catalogue
+from distilrec.distil.losses.catalogue import chunk_positions, distillation_loss
+from distilrec.distil.soft_labels import SoftLabels
 from distilrec.errors import SettingsError
 
 P, N, D, D_TEACHER = 37, 23, 6, 9
@@ -38,7 +39,7 @@ def tables():
 @pytest.fixture
 def small_chunks(monkeypatch):
     """16 positions at a time, so that 37 positions make three chunks, the last one of five."""
-    monkeypatch.setattr(losses, "_CHUNK_LOGITS", 16 * N)
+    monkeypatch.setattr(catalogue, "_CHUNK_LOGITS", 16 * N)
     assert chunk_positions(N) == 16
 
 
@@ -57,7 +58,7 @@ def with_gradients(loss, history, items, *arguments, outer=1.0, **options):
     """Total, hard part, soft part, and the gradients of both tables."""
     history, items = history.clone().requires_grad_(), items.clone().requires_grad_()
     found = loss(history, items, *arguments, **options)
-    total, hard, soft = (found.total, found.hard, found.soft) if isinstance(found, losses.CatalogueLoss) else found
+    total, hard, soft = (found.total, found.hard, found.soft) if isinstance(found, catalogue.CatalogueLoss) else found
     (total * outer).backward()
     return total.detach(), hard.detach(), soft.detach(), history.grad, items.grad
 
@@ -192,7 +193,7 @@ class LargestTensor(TorchDispatchMode):
 @pytest.mark.parametrize("options", [{}, {"alpha": 0.5}, {"alpha": 0.5, "temperature": 2.0}])
 def test_positions_times_items_are_never_held(monkeypatch, options):
     positions, items = 400, 300
-    monkeypatch.setattr(losses, "_CHUNK_LOGITS", 16 * items)
+    monkeypatch.setattr(catalogue, "_CHUNK_LOGITS", 16 * items)
     torch.manual_seed(0)
     history, table = torch.randn(positions, 2, requires_grad=True), torch.randn(items, 2, requires_grad=True)
     teacher = SoftLabels(torch.randn(positions, 2), torch.randn(items, 2)) if options else None
