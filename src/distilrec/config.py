@@ -107,7 +107,8 @@ def _did_you_mean(kind: type[BaseModel], location: Sequence[str | int]) -> str:
     options: list[type[BaseModel]] = [kind]
     for key in location[:-1]:
         if _is_tag(key):
-            options = [o for o in options if get_args(o.model_fields["kind"].annotation) == (str(key)[1:-1],)]
+            named = [o for o in options if get_args(o.model_fields["kind"].annotation) == (str(key)[1:-1],)]
+            options = named or options  # a tag may also tell a group of settings from a plain value
         elif isinstance(key, str):
             field = options[0].model_fields.get(key) if options else None
             options = settings_within(field.annotation) if field else []
