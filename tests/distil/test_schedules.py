@@ -131,7 +131,7 @@ def test_a_recipe_survives_being_written_and_read():
         ("{kind: linear, start: 1, end: 0, begin: -1}", "begin: Input should be greater than or equal to 0"),
         ("{kind: linear, end: 0}", "start: Field required"),
         ("{kind: linear, start: .nan, end: 0}", "start: Input should be a finite number"),
-        ("{kind: linear, start: 1, stop: 0}", "unknown setting 'any.stop'; did you mean 'start'"),
+        ("{kind: linear, start: 1, finsh: 0}", "unknown setting 'any.finsh'; did you mean 'finish'"),
         ("fast", "any: Input should be a valid number"),
         (".inf", "any: Input should be a finite number"),
     ],
