@@ -216,9 +216,7 @@ def test_what_is_empty_stays_empty(histories):
 @pytest.mark.parametrize("operation", ["substitute", "insert"])
 def test_similar_items_have_to_come_from_somewhere(operation):
     settings = AugmentSettings(**{operation: 0.1})
-    message = (
-        f"to {operation}, similar items are needed, .* data.augment.neighbours_by_similarity, or set {operation} to 0"
-    )
+    message = f"to {operation}, similar items are needed, .*augment.neighbours_by_similarity, or set {operation} to 0"
     with pytest.raises(SettingsError, match=message):
         augment(batch_of([1, 2]), settings, np.random.default_rng(0), max_length=9)
 

@@ -152,8 +152,8 @@ def _check_neighbours(batch: Batch, settings: AugmentSettings, neighbours: IntAr
         return np.zeros((0, 1), dtype=np.int64)
     if neighbours is None:
         raise SettingsError(
-            f"to {' and '.join(wanted)}, similar items are needed, but none were given; make them from the item vectors "
-            f"of a teacher with data.augment.neighbours_by_similarity, or set {' and '.join(wanted)} to 0"
+            f"to {' and '.join(wanted)}, similar items are needed, but none were given; make them from the item "
+            f"vectors of a teacher with data.augment.neighbours_by_similarity, or set {' and '.join(wanted)} to 0"
         )
     if neighbours.ndim != 2 or not neighbours.shape[1] or len(neighbours) <= batch.items.max(initial=-1):
         raise SettingsError(
