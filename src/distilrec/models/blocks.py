@@ -50,11 +50,15 @@ def causal_attention(query: Tensor, key: Tensor, value: Tensor, dropped: float) 
     """
     if query.device.type != "cpu" or not torch.is_grad_enabled():
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropped, is_causal=True)
+    return dropout(causal_shares(query, key), dropped, training=dropped > 0) @ value
+
+
+def causal_shares(query: Tensor, key: Tensor) -> Tensor:
+    """softmax(Q K^T / sqrt(d)) over each position and those before it, [B, heads, L, L]."""
     length = query.shape[2]
-    future = torch.ones(length, length, dtype=torch.bool).triu(1)
-    scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)  # [B, heads, L, L]
-    shares = torch.softmax(scores.masked_fill_(future, float("-inf")), dim=-1)
-    return dropout(shares, dropped, training=dropped > 0) @ value
+    future = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
+    scores = (query * query.shape[3] ** -0.5) @ key.transpose(2, 3)
+    return torch.softmax(scores.masked_fill_(future, float("-inf")), dim=-1)
 
 
 def init_weights(module: nn.Module, *, std: float = 0.02) -> None:

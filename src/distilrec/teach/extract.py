@@ -128,10 +128,16 @@ class _Plan:
         labels = self._labels(self.teacher.soft_labels(first), int(first.lengths.sum()))
         folds = len(self.teacher.teachers) if isinstance(self.teacher, FoldedTeacher) else None
         self.parts, self.tables, label_columns = _layout(labels, self.settings, self._k, self.n_items, folds=folds)
-        self.columns = [*label_columns, *self.taps.columns(self.settings.dtype)]
+        self.columns = [*label_columns, *self._tapped_columns()]
         if not self.columns:
             raise SettingsError("nothing is to be taken out of the teacher; choose soft_labels, hidden, attention ...")
         self._wide = any(isinstance(part, ListPart) for part in self.parts)
+
+    def _tapped_columns(self) -> list[Column]:
+        return [
+            Column(tap.column, (value.shape[2 if tap.kind == "hidden" else 1],), self.settings.dtype, tap.per)
+            for tap, value in self.taps.caught.items()
+        ]
 
     @property
     def _longest(self) -> int:
@@ -166,7 +172,7 @@ class _Plan:
     def _ask(self, rows: IntArray) -> dict[str, Array]:
         batch = self.make_batch(rows)
         labels = self._labels(self.teacher.soft_labels(batch), int(batch.lengths.sum()))
-        found = self.taps.arrays(batch)
+        found: dict[str, Array] = {n: v.float().cpu().numpy() for n, v in self.taps.rows(batch).items()}
         for part, said in zip(self.parts, labels, strict=True):
             if isinstance(part, ListPart) and isinstance(said, ListLabels):
                 names = [f"{part.prefix}_{name}" for name in ("items", "logits", "log_sums")]
