@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from distilrec.distil.initialise import reduce_table, start_from_teacher
+from distilrec.distil.initialise import principal_directions, reduce_table, start_from_teacher
 from distilrec.errors import SettingsError
 
 
@@ -28,6 +28,14 @@ def test_distances_are_kept_where_the_teacher_used_few_directions():
 def test_the_signs_do_not_depend_on_chance():
     table = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     np.testing.assert_allclose(reduce_table(table, 2), reduce_table(table[::-1], 2)[::-1], atol=1e-4)
+
+
+def test_principal_directions_are_of_length_one_and_at_right_angles():
+    """Four points along (3, 4) / 5, and nothing else."""
+    table = np.outer([-3, -1, 1, 3], [0.6, 0.8]).astype(np.float32)
+    np.testing.assert_allclose(principal_directions(table, 1), [[0.6], [0.8]], rtol=1e-6)
+    both = principal_directions(table, 2)
+    np.testing.assert_allclose(both.T @ both, np.eye(2), atol=1e-6)
 
 
 def test_a_student_table_is_written_over_in_place():
