@@ -149,7 +149,8 @@ class DistillationExperts(nn.Module):
         above_zero("the experts' temperature", temperature)
         logits = F.log_softmax(self.selector(_rows_for(teacher, student)), dim=1)  # [P, experts]
         if self.training:
-            logits = logits - torch.empty_like(logits).exponential_(generator=generator).log()  # Gumbel noise
+            noise = torch.empty(logits.shape, device=generator.device if generator else logits.device)
+            logits = logits - noise.exponential_(generator=generator).log().to(logits)  # Gumbel's
         chosen = torch.softmax(logits / temperature, dim=1)  # [P, experts]
         answers = torch.stack([expert(student) for expert in self.experts], dim=1)  # [P, experts, H_teacher]
         return torch.einsum("pe,peh->ph", chosen, answers)
