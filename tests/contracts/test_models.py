@@ -14,16 +14,20 @@ from distilrec.data.batches import Windows
 from distilrec.distil.loop import train
 from distilrec.distil.settings import TrainSettings
 from distilrec.errors import DistilRecError
+from distilrec.models.cnn import CNN, CNNSettings
 from distilrec.models.ease import EASE, EASESettings
 from distilrec.models.ensemble import Ensemble
+from distilrec.models.factorisation import MatrixFactorisation, MatrixFactorisationSettings
 from distilrec.models.item_knn import ItemKNN, ItemKNNSettings
 from distilrec.models.item_language_model import ItemLanguageModel, ItemLanguageModelSettings
 from distilrec.models.kinds import kinds, rebuild
 from distilrec.models.lightgcn import LightGCN, LightGCNSettings
+from distilrec.models.linear import Linear, LinearSettings
 from distilrec.models.popularity import Popularity
 from distilrec.models.text_language_model import TextLanguageModel, TextLanguageModelSettings
 from distilrec.models.text_sampling import Sampler
 from distilrec.models.transformer import Transformer, TransformerSettings
+from distilrec.models.two_tower import TwoTower, TwoTowerSettings
 from distilrec.recommender import Recommender
 from distilrec.types import Batch, Ragged, Scorer
 
@@ -83,6 +87,15 @@ def fit_lightgcn():
     return model
 
 
+def fit_small(make, settings):
+    """A student of width 16 that reads whole walks, with its item table finished: what is shipped."""
+    torch.manual_seed(0)
+    model = make(settings(width=16, max_length=STEPS), N_ITEMS)
+    how = TrainSettings(epochs=10, batch_size=16, learning_rate=0.01, precision="float32")
+    train(model, Windows.cut(WORLD, max_length=STEPS), validate=knows_the_next, settings=how, quiet=True)
+    return model.fold()
+
+
 def fit_ensemble():
     members = [FITTED[kind][0]() for kind in ("ease", "transformer")]
     return Ensemble.of(members, weights=(0.9, 0.1), temperatures=(0.1, 1))
@@ -125,6 +138,10 @@ FITTED = {
     "lightgcn": (fit_lightgcn, knows_the_next),
     "item_language_model": (fit_item_language_model, knows_the_next),
     "text_language_model": (fit_text_language_model, knows_the_next),
+    "cnn": (lambda: fit_small(CNN, CNNSettings), knows_the_next),
+    "two_tower": (lambda: fit_small(TwoTower, TwoTowerSettings), knows_the_next),
+    "linear": (lambda: fit_small(Linear, LinearSettings), knows_the_next),
+    "matrix_factorisation": (lambda: fit_small(MatrixFactorisation, MatrixFactorisationSettings), knows_the_next),
     "ensemble": (fit_ensemble, knows_the_neighbours),
 }
 """For each kind, how to fit it to the world, and how much of the right answer it knows, from 0 to 1."""

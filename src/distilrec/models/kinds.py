@@ -19,6 +19,10 @@ _KINDS = {
     "ease": ("distilrec.models.ease", "EASE", "EASESettings"),
     "transformer": ("distilrec.models.transformer", "Transformer", "TransformerSettings"),
     "lightgcn": ("distilrec.models.lightgcn", "LightGCN", "LightGCNSettings"),
+    "cnn": ("distilrec.models.cnn", "CNN", "CNNSettings"),
+    "two_tower": ("distilrec.models.two_tower", "TwoTower", "TwoTowerSettings"),
+    "linear": ("distilrec.models.linear", "Linear", "LinearSettings"),
+    "matrix_factorisation": ("distilrec.models.factorisation", "MatrixFactorisation", "MatrixFactorisationSettings"),
     "ensemble": ("distilrec.models.ensemble", "Ensemble", "EnsembleSettings"),
     "item_language_model": (
         "distilrec.models.item_language_model",
