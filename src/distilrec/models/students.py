@@ -11,9 +11,13 @@ from torch import nn
 
 from distilrec.config import Settings
 from distilrec.errors import SettingsError
+from distilrec.models.cnn import CNN, CNNSettings
+from distilrec.models.factorisation import MatrixFactorisation, MatrixFactorisationSettings
 from distilrec.models.lightgcn import LightGCN, LightGCNSettings
+from distilrec.models.linear import Linear, LinearSettings
 from distilrec.models.product_form import ProductForm
 from distilrec.models.transformer import Transformer, TransformerSettings
+from distilrec.models.two_tower import TwoTower, TwoTowerSettings
 from distilrec.types import Ragged
 
 Size = Literal["tiny", "small", "base"]
@@ -21,6 +25,10 @@ SIZES: tuple[Size, ...] = get_args(Size)
 
 _KINDS: Mapping[str, tuple[type[Settings], type[ProductForm]]] = {
     "transformer": (TransformerSettings, Transformer),
+    "cnn": (CNNSettings, CNN),
+    "two_tower": (TwoTowerSettings, TwoTower),
+    "linear": (LinearSettings, Linear),
+    "matrix_factorisation": (MatrixFactorisationSettings, MatrixFactorisation),
     "lightgcn": (LightGCNSettings, LightGCN),
 }
 _DEFAULT = "transformer"
@@ -28,6 +36,7 @@ _DEFAULT = "transformer"
 _WIDTHS: Mapping[Size, int] = {"tiny": 32, "small": 64, "base": 128}
 _PRESETS: Mapping[str, Mapping[Size, Mapping[str, Any]]] = {
     "transformer": {"base": {"blocks": 2, "heads": 2}},
+    "cnn": {"tiny": {"blocks": 1}},
 }
 """What a preset changes besides the width; the settings' own defaults hold for the rest."""
 
@@ -53,6 +62,34 @@ class TransformerStudent(_Student, TransformerSettings):
     """Which student this is."""
 
 
+class CNNStudent(_Student, CNNSettings):
+    """Convolutions over the history."""
+
+    kind: Literal["cnn"] = "cnn"
+    """Which student this is."""
+
+
+class TwoTowerStudent(_Student, TwoTowerSettings):
+    """One network for the pooled history, one for the items."""
+
+    kind: Literal["two_tower"] = "two_tower"
+    """Which student this is."""
+
+
+class LinearStudent(_Student, LinearSettings):
+    """Softmax regression on the history."""
+
+    kind: Literal["linear"] = "linear"
+    """Which student this is."""
+
+
+class MatrixFactorisationStudent(_Student, MatrixFactorisationSettings):
+    """Matrix factorisation whose user is the sum of the history."""
+
+    kind: Literal["matrix_factorisation"] = "matrix_factorisation"
+    """Which student this is."""
+
+
 class LightGCNStudent(_Student, LightGCNSettings):
     """Item vectors smoothed over the graph of who used what."""
 
@@ -66,7 +103,12 @@ def _tag(value: Any) -> str:  # noqa: ANN401  (a mapping from a recipe, or a set
 
 
 StudentModel = Annotated[
-    Annotated[TransformerStudent, Tag("<transformer>")] | Annotated[LightGCNStudent, Tag("<lightgcn>")],
+    Annotated[TransformerStudent, Tag("<transformer>")]
+    | Annotated[CNNStudent, Tag("<cnn>")]
+    | Annotated[TwoTowerStudent, Tag("<two_tower>")]
+    | Annotated[LinearStudent, Tag("<linear>")]
+    | Annotated[MatrixFactorisationStudent, Tag("<matrix_factorisation>")]
+    | Annotated[LightGCNStudent, Tag("<lightgcn>")],
     Discriminator(
         _tag,
         custom_error_type="unknown_kind",
