@@ -28,7 +28,7 @@ _NARROW = 130
 def show_run(run: Run) -> None:
     """The table of a run, its verdicts, its protocol, and where the artefact lies."""
     head, body = run.results.cells()
-    _print_table(head, body)
+    print_table(head, body)
     for line in (*run.results.verdicts, *run.results.notes):
         typer.echo(f"\n{line}")
     if (peak := _peak_memory_bytes()) is not None:
@@ -67,7 +67,7 @@ def show_recommendations(recommender: Recommender, found: pl.DataFrame) -> None:
     wanted = ["item_id", "title"] if named else ["item_id"]
     joined = found.join(recommender.items.select(wanted), on="item_id", how="left", maintain_order="left")
     columns = ["rank", "item_id", *(["title"] if named else []), "score"]
-    _print_table(columns, [[_cell(value) for value in row] for row in joined.select(columns).rows()])
+    print_table(columns, [[_cell(value) for value in row] for row in joined.select(columns).rows()])
 
 
 def _cell(value: object) -> str:
@@ -81,7 +81,7 @@ def show_evaluation(found: Evaluation) -> None:
     rows = [
         [metric_title(name), f"{i.mean:.5f}", f"{i.low:.5f} to {i.high:.5f}"] for name, i in found.summary().items()
     ]
-    _print_table(["metric", "mean", "95 % interval"], rows)
+    print_table(["metric", "mean", "95 % interval"], rows)
     history = "left out" if found.protocol["exclude_history"] else "not left out"
     typer.echo(
         f"{len(found.per_user):,} users, full ranking of {found.protocol['n_items']:,} items, "
@@ -99,7 +99,7 @@ def _peak_memory_bytes() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _print_table(head: list[str], body: list[list[str]]) -> None:
+def print_table(head: list[str], body: list[list[str]]) -> None:
     """A table as wide as it needs to be in a file; on a narrow terminal without lines, intervals below their means."""
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=_WIDE)
