@@ -12,7 +12,7 @@ from distilrec.distil import checkpoint
 from distilrec.distil.checkpoint import Place
 from distilrec.errors import TrainingError
 
-PLACE = Place("mine", epoch=2, step=3, total_loss=1 / 3, seen_positions=40, best_score=0.1, best_epoch=1)
+PLACE = Place("mine", epoch=2, step=3, sums={"loss": 1 / 3}, seen_positions=40, best_score=0.1, best_epoch=1)
 
 
 def trained(steps, *, start=0.0):
@@ -68,7 +68,7 @@ def test_an_older_checkpoint_is_replaced_whole(path):
 
 def test_the_facts_are_plain_json_in_the_header(path):
     with safe_open(path, framework="pt") as file:
-        assert json.loads(file.metadata()["place"])["total_loss"] == 1 / 3
+        assert json.loads(file.metadata()["place"])["sums"] == {"loss": 1 / 3}
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,16 @@ class Oracle:
     def soft_labels(self, batch):
         return [FactorLabels(self.history_vectors(batch), self._items)]
 
+    def lists(self, batch):
+        return None
+
+    def column_width(self, name):
+        assert name == "history_vectors"
+        return N_ITEMS
+
+    def column(self, name, batch):
+        return self.history_vectors(batch)
+
     def history_vectors(self, batch):
         following = (batch.items[batch.mask] + 1) % N_ITEMS
         shares = np.full((len(following), N_ITEMS), 0.1 / 9)
@@ -164,6 +174,7 @@ CHANGES = {
     "warmup_steps": 5,
     "clip_norm": 0.01,
     "label_smoothing": 0.2,
+    "augment": {"mask": 1.0},
     "precision": "bfloat16",
     "seed": 1,
 }
@@ -183,7 +194,17 @@ def test_no_training_setting_is_left_out():
     assert {*CHANGES, "checkpoint_seconds", "body_learning_rate"} == TrainSettings.model_fields.keys()
 
 
-@pytest.mark.parametrize("changes", [{"alpha": 0.2}, {"temperature": 3.0}])
+DISTILLING = {
+    "alpha": 0.2,
+    "temperature": 3.0,
+    "losses": ({"kind": "topology", "teacher": "history_vectors"},),
+    "trust": {"target": 1.0},
+    "auxiliary_head": True,
+    "curriculum": {"start_share": 0.1, "by": "length"},
+}
+
+
+@pytest.mark.parametrize("changes", [{field: value} for field, value in DISTILLING.items()])
 def test_every_distilling_setting_matters(changes):
     before, _ = run(knowledge=Oracle(), distil=DistilSettings())
     after, _ = run(knowledge=Oracle(), distil=DistilSettings(**changes))
@@ -192,7 +213,7 @@ def test_every_distilling_setting_matters(changes):
 
 def test_no_distilling_setting_is_left_out():
     """Where the item table starts is decided before the loop, and tested there."""
-    assert DistilSettings.model_fields.keys() == {"alpha", "temperature", "start_from_teacher"}
+    assert DistilSettings.model_fields.keys() == {*DISTILLING, "start_from_teacher"}
 
 
 def test_a_teacher_who_is_not_listened_to_changes_nothing():
@@ -377,6 +398,7 @@ def test_the_loop_is_never_given_the_test_set():
         "settings",
         "knowledge",
         "distil",
+        "advantage",
         "checkpoint_path",
         "name",
         "quiet",

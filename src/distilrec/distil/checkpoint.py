@@ -30,8 +30,8 @@ class Place:
     """Finished epochs."""
     step: int = 0
     """Finished batches of the epoch under way."""
-    total_loss: float = 0.0
-    """Summed over the positions of the epoch under way."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """The loss and its parts, summed over the positions of the epoch under way."""
     seen_positions: int = 0
     """Positions of the epoch under way that are done."""
     best_score: float | None = None
@@ -41,7 +41,17 @@ class Place:
     without_better: int = 0
     """Validations since then."""
     epochs: list[dict[str, float]] = field(default_factory=list)
-    """For each finished epoch its loss, validation score and seconds."""
+    """For each finished epoch its loss and the parts of it, validation score and seconds."""
+
+    def add(self, values: Mapping[str, float], positions: int) -> None:
+        """Note what a batch cost."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * positions
+        self.seen_positions += positions
+
+    def means(self) -> dict[str, float]:
+        """The loss and its parts, over the positions of the epoch so far."""
+        return {name: value / self.seen_positions for name, value in self.sums.items()}
 
 
 def save(

@@ -16,20 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from distilrec.config import Settings
-from distilrec.data.batches import Windows, plan_batches
+from distilrec.data.batches import Windows
 from distilrec.distil import checkpoint
 from distilrec.distil.checkpoint import Place
-from distilrec.distil.losses.catalogue import CatalogueLoss, distillation_loss
+from distilrec.distil.moment import Onto
+from distilrec.distil.objective import TOTAL, Objective, StepLoss
+from distilrec.distil.ordering import WindowOrder, difficulty_of
 from distilrec.distil.settings import DistilSettings, TrainSettings
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart
 from distilrec.encode.processor import fast_bf16_flags
 from distilrec.errors import MissingExtraError, SettingsError, TrainingError
 from distilrec.files import sha256_of_arrays, sha256_of_value
-from distilrec.knowledge import FactorLabels, Knowledge, KnowledgeSource, Labels, ListLabels
+from distilrec.knowledge import Knowledge, KnowledgeSource
 from distilrec.memory import give_back_freed_memory
-from distilrec.models.sampled import SampledVectors
 from distilrec.progress import Advance, progress
-from distilrec.seeding import derive_seed, generator
+from distilrec.seeding import derive_seed
 from distilrec.types import Batch, FloatArray
 
 Validate = Callable[[nn.Module], float]
@@ -55,6 +55,7 @@ def train(
     settings: TrainSettings,
     knowledge: KnowledgeSource | None = None,
     distil: DistilSettings | None = None,
+    advantage: FloatArray | None = None,
     checkpoint_path: Path | None = None,
     name: str = "Training",
     quiet: bool = False,
@@ -66,19 +67,22 @@ def train(
             or `SampledVectors`, which plain training alone can use.
         validate: a score of the model as it is, higher is better; called after every epoch.
         knowledge: a teacher's, on disk or live; without it this is plain training.
+        advantage: for `trust.advantage`, how much better the teacher is at each training position, 0 to 1, window after
+            window; `run.advantage` measures it.
         checkpoint_path: where to keep a resumable checkpoint. A run that was killed goes on from it to the same
             result as one that was not. It is for the same data, settings, teacher and first weights (so seed those);
             others start afresh and replace it. It does not know what `validate` asks.
 
     Raises:
         TrainingError: the loss became NaN or infinite, or a checkpoint is damaged.
-        KnowledgeError: the knowledge on disk is of other training windows.
+        KnowledgeError: the knowledge on disk is of other training windows, or lacks what a loss needs.
+        SettingsError: a loss does not fit the student or the teacher. Both come before anything is trained.
     """
     if distil is not None and knowledge is None:
         raise SettingsError("distil settings were given, but no knowledge of a teacher; give both or neither")
-    run = _Run(model, windows, settings, knowledge, distil or DistilSettings())
+    run = _Run(model, windows, settings, knowledge, distil or DistilSettings(), advantage)
     place, best = run.resume(checkpoint_path)
-    batches = math.ceil(len(windows) / settings.batch_size)
+    batches = run.order.most_batches
     total, done = settings.epochs * batches, place.epoch * batches + place.step
     with progress(name, total=total, start=done, quiet=quiet) as advance:
         while place.epoch < settings.epochs and place.without_better < settings.patience:
@@ -86,8 +90,8 @@ def train(
             run.epoch(place, best, checkpoint_path, advance)
             seconds = time.monotonic() - began
             run.plain_model.eval()
-            loss, score = place.total_loss / place.seen_positions, validate(run.plain_model)
-            best = _note_score(place, best, run.plain_model, loss, score, seconds)
+            loss, score = place.means()[TOTAL], validate(run.plain_model)
+            best = _note_score(place, best, run.plain_model, score, seconds)
             run.save(checkpoint_path, place, best)
             give_back_freed_memory()
             advance(
@@ -118,6 +122,7 @@ class _Run:
         settings: TrainSettings,
         knowledge: KnowledgeSource | None,
         distil: DistilSettings,
+        advantage: FloatArray | None,
     ) -> None:
         try:
             from accelerate import Accelerator
@@ -128,61 +133,81 @@ class _Run:
         if isinstance(knowledge, Knowledge):  # its rows are found by window number; the loss compares catalogues
             knowledge.check_belongs(windows_digest=self.windows_digest, n_items=knowledge.n_items)
         self.accelerator = Accelerator()
-        self.plain_model = model
-        fused = self.accelerator.device.type in ("cpu", "cuda")
+        self.plain_model, onto = model.to(self.accelerator.device), Onto(self.accelerator.device)
+        self.precision = choose_precision(settings.precision, self.accelerator.device)
+        self.objective = Objective(
+            model,
+            windows,
+            settings,
+            knowledge=knowledge,
+            distil=distil,
+            onto=onto,
+            precision=self.precision,
+            advantage=advantage,
+        ).to(self.accelerator.device)
+        n_items: int | None = getattr(model, "n_items", None)
+        self.order = WindowOrder(
+            windows,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            curriculum=distil.curriculum,
+            difficulty=difficulty_of(windows, distil.curriculum, knowledge, n_items=n_items, onto=onto),
+        )
+        self.advantage = advantage
+        self.learnt = nn.ModuleDict({"student": model, "objective": self.objective})  # all that is checkpointed
         optimizer = torch.optim.AdamW(
-            _parameter_groups(model, settings),
+            [*_parameter_groups(model, settings), *_groups_beside(self.objective, settings)],
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            fused=fused,
+            fused=self.accelerator.device.type in ("cpu", "cuda"),
         )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.precision = choose_precision(settings.precision, self.accelerator.device)
-        self._tables: dict[int, Tensor] = {}  # a teacher's item tables, by the identity of their arrays
 
     def identity(self) -> str:
         """Digest of all that decides where training ends up, but for `validate`."""
         teacher = [self.distil.model_dump(), self.knowledge.digest()] if self.knowledge is not None else None
+        trusted = None if self.advantage is None else sha256_of_arrays({"advantage": self.advantage})
         settings = self.settings.model_dump(exclude={"checkpoint_seconds"})
         how = [str(self.precision), self.accelerator.device.type, self.accelerator.num_processes]
-        return sha256_of_value([settings, teacher, self.windows_digest, _describe(self.plain_model), *how])
+        return sha256_of_value([settings, teacher, trusted, self.windows_digest, _describe(self.plain_model), *how])
 
     def resume(self, path: Path | None) -> tuple[Place, dict[str, Tensor]]:
         identity = self.identity()
-        found = checkpoint.load(path, identity, self.plain_model, self.optimizer) if path else None
+        found = checkpoint.load(path, identity, self.learnt, self.optimizer) if path else None
         return found or (Place(identity), _copy(self.plain_model))
 
     def save(self, path: Path | None, place: Place, best: dict[str, Tensor]) -> None:
         if path is not None and self.accelerator.is_main_process:
-            checkpoint.save(path, place, self.plain_model, self.optimizer, best)
+            checkpoint.save(path, place, self.learnt, self.optimizer, best)
         self.accelerator.wait_for_everyone()
 
     def epoch(self, place: Place, best: dict[str, Tensor], path: Path | None, advance: Advance) -> None:
-        """One pass over every training position, from wherever `place` is in it."""
+        """One pass over the training positions, from wherever `place` is in it."""
         self.model.train()
-        draw = generator(self.settings.seed, "batches", place.epoch)
-        plan = plan_batches(self.windows.positions, batch_size=self.settings.batch_size, generator=draw)
+        self.objective.train()
+        plan = self.order.batches(place.epoch, place.epoch / self.settings.epochs)
         saved = time.monotonic()
         while place.step < len(plan):
             rows = plan[place.step][self.accelerator.process_index :: self.accelerator.num_processes]
             batch = self.windows.batch(rows)
-            loss = self._step(batch, place, len(plan))
+            loss = self._step(batch, place)
             place.step += 1
-            place.total_loss += loss * int(batch.lengths.sum())
-            place.seen_positions += int(batch.lengths.sum())
+            place.add(loss.values, int(batch.lengths.sum()))
             advance(1)
             if time.monotonic() - saved > self.settings.checkpoint_seconds and place.step < len(plan):
                 self.save(path, place, best)
                 saved = time.monotonic()
+        advance(self.order.most_batches - len(plan))
 
-    def _step(self, batch: Batch, place: Place, steps_per_epoch: int) -> float:
-        step = place.epoch * steps_per_epoch + place.step
-        torch.manual_seed(derive_seed(self.settings.seed, "step", step, self.accelerator.process_index))
-        factor = rate_factor(self.settings, step, self.settings.epochs * steps_per_epoch)
+    def _step(self, batch: Batch, place: Place) -> StepLoss:
+        step, steps = place.epoch * self.order.most_batches + place.step, self.settings.epochs * self.order.most_batches
+        seed = derive_seed(self.settings.seed, "step", step, self.accelerator.process_index)
+        torch.manual_seed(seed)
+        factor = rate_factor(self.settings, step, steps)
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["full_rate"]
-        loss = self._loss(batch)
-        value = float(loss.total.detach())
+        loss: StepLoss = self.objective(self.model, self.plain_model, batch, progress=step / steps, seed=seed)
+        value = loss.values[TOTAL]
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss became {value} in epoch {place.epoch}, batch {place.step}. Lower learning_rate "
@@ -190,63 +215,18 @@ class _Run:
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss.total)
+        self._join_gradients()
         if self.settings.clip_norm is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimizer.step()
-        return value
+        return loss
 
-    def _loss(self, batch: Batch) -> CatalogueLoss:
-        if batch.targets is None:
-            raise TrainingError("a training batch came without targets; take batches from Windows.batch")
-        with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.precision is torch.bfloat16):
-            vectors = self.model(batch)
-        if isinstance(vectors, SampledVectors):
-            return self._sampled_loss(vectors)
-        histories, items = vectors  # [P, D], [N, D]
-        soft = [self._on_device(part) for part in self.knowledge.soft_labels(batch)] if self.knowledge else []
-        return distillation_loss(
-            histories.float(),
-            items.float(),
-            self._tensor(batch.targets[batch.mask]),
-            soft_labels=soft,
-            alpha=self.distil.alpha if soft else 0.0,
-            temperature=self.distil.temperature,
-            label_smoothing=self.settings.label_smoothing,
-            precision=self.precision,
-        )
-
-    def _sampled_loss(self, vectors: SampledVectors) -> CatalogueLoss:
-        if self.knowledge is not None:
-            raise TrainingError(
-                "this model trains against sampled items, and soft labels are over the whole catalogue; train it "
-                "without knowledge"
-            )
-        return distillation_loss(
-            vectors.history_vectors.float(),
-            vectors.item_vectors.float(),
-            vectors.targets,
-            label_smoothing=self.settings.label_smoothing,
-            precision=self.precision,
-        )
-
-    def _on_device(self, part: Labels) -> SoftPart:
-        rows = None if part.rows is None else self._tensor(part.rows)
-        if isinstance(part, ListLabels):
-            items, logits, log_sums = (self._tensor(array) for array in (part.items, part.logits, part.log_sums))
-            return SoftLists(items, logits, log_sums, rows, part.weight)
-        if isinstance(part, FactorLabels):
-            history, table = self._tensor(part.history_vectors), self._table(part.item_vectors)
-            return SoftLabels(history, table, rows, part.weight, part.temperature)
-        return SoftLogits(self._tensor(part.logits), rows, part.weight, part.temperature)
-
-    def _table(self, array: FloatArray) -> Tensor:
-        """An item table is the same array for every batch, so it goes to the device once."""
-        if id(array) not in self._tables:
-            self._tables[id(array)] = self._tensor(array)
-        return self._tables[id(array)]
-
-    def _tensor(self, array: object) -> Tensor:
-        return torch.as_tensor(array).to(self.accelerator.device)
+    def _join_gradients(self) -> None:
+        """Of what is learnt beside the student, over all processes; Accelerate does so for the student."""
+        if self.accelerator.num_processes > 1:
+            for parameter in self.objective.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = self.accelerator.reduce(parameter.grad, reduction="mean")
 
 
 def rate_factor(settings: TrainSettings, step: int, total_steps: int) -> float:
@@ -265,19 +245,25 @@ def _parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[st
     return [{"params": found, "full_rate": rates[slow]} for slow, found in groups.items() if found]
 
 
+def _groups_beside(objective: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    """What is learnt beside the student and does not ship: projections, heads."""
+    found = [p for p in objective.parameters() if p.requires_grad]
+    return [{"params": found, "full_rate": settings.learning_rate}] if found else []
+
+
 def _note_score(
-    place: Place, best: dict[str, Tensor], model: nn.Module, loss: float, score: float, seconds: float
+    place: Place, best: dict[str, Tensor], model: nn.Module, score: float, seconds: float
 ) -> dict[str, Tensor]:
     """Write an epoch's outcome into `place` and return the best weights so far."""
     if not math.isfinite(score):
         raise TrainingError(f"validation gave {score} after epoch {place.epoch}; expected a finite number")
-    place.epochs.append({"loss": loss, "score": score, "seconds": round(seconds, 3)})
+    place.epochs.append({**place.means(), "score": score, "seconds": round(seconds, 3)})
     better = place.best_score is None or score > place.best_score
     if better:
         place.best_score, place.best_epoch, place.without_better = score, place.epoch, 0
     else:
         place.without_better += 1
-    place.epoch, place.step, place.total_loss, place.seen_positions = place.epoch + 1, 0, 0.0, 0
+    place.epoch, place.step, place.sums, place.seen_positions = place.epoch + 1, 0, {}, 0
     return _copy(model) if better else best
 
 

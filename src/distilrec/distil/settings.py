@@ -7,6 +7,11 @@ from typing import Literal
 from pydantic import Field
 
 from distilrec.config import Settings
+from distilrec.data.augment import AugmentSettings
+from distilrec.distil.curriculum import CurriculumSettings
+from distilrec.distil.schedules import ScheduledShare, ScheduledTemperature
+from distilrec.distil.terms import AnyTerm
+from distilrec.distil.trusting import TrustSettings
 
 
 class TrainSettings(Settings):
@@ -32,6 +37,8 @@ class TrainSettings(Settings):
     """Largest length of the gradient; none means no bound."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of each hard label that is spread evenly over the catalogue."""
+    augment: AugmentSettings | None = None
+    """How histories are changed at random while training; none leaves them as they are."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products; auto takes bfloat16 where the processor has instructions for it."""
     seed: int = Field(0, ge=0)
@@ -41,11 +48,20 @@ class TrainSettings(Settings):
 
 
 class DistilSettings(Settings):
-    """How much a student listens to its teacher."""
+    """How a student listens to its teacher: `L = (1 - alpha) * hard + alpha * soft + sum of weight * loss`."""
 
-    alpha: float = Field(0.7, ge=0, le=1)
-    """Weight of the soft labels; the hard labels get the rest."""
-    temperature: float = Field(1.0, gt=0)
+    alpha: ScheduledShare = 0.7
+    """Weight of the soft labels over the catalogue; the hard labels get the rest. 0 leaves soft labels out."""
+    temperature: ScheduledTemperature = 1.0
     """Softens both sides before they are compared; above 1, unlikely items count for more."""
+    losses: tuple[AnyTerm, ...] = ()
+    """What else is learnt from the teacher, each with its weight; `kind` says which."""
+    trust: TrustSettings | None = None
+    """Where the teacher is believed, and where less; none believes it everywhere."""
+    auxiliary_head: bool = False
+    """Whether soft labels go through a square layer of their own that does not ship, so that what is only the
+    teacher's taste need not be in the served scores."""
+    curriculum: CurriculumSettings | None = None
+    """Which training windows come first; none takes all from the start."""
     start_from_teacher: bool = True
     """Whether the student's item table starts as the teacher's, reduced to the student's width."""

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from distilrec.errors import SettingsError
 
+_LIST_SHARES = 1 << 22
+
 
 @dataclass(frozen=True, eq=False)
 class SoftLabels:
@@ -101,6 +103,19 @@ class Teacher:
         weights = self._weights[begin:end]
         covered = weights > 0
         return total.div_(torch.where(covered, weights, 1)[:, None].to(total.dtype)), covered.float()
+
+    def lists(self, k: int) -> SoftLists:
+        """The k best items of every position, best first, as log-probabilities; empty where nothing is known."""
+        step = max(1, _LIST_SHARES // self._n_items)
+        items, logits = [], []
+        for begin in range(0, self._n_positions, step):
+            shares, covered = self.shares(begin, min(begin + step, self._n_positions))
+            best = torch.topk(shares, min(k, self._n_items), dim=1)  # [c, K]
+            known = torch.ones(len(shares), 1, device=shares.device) if covered is None else covered[:, None]
+            items.append(torch.where(known > 0, best.indices, -1))
+            logits.append(best.values.float().clamp(min=torch.finfo(torch.float32).tiny).log())
+        joined = torch.cat(logits)
+        return SoftLists(torch.cat(items), joined, joined.new_zeros(len(joined)))
 
     def _probabilities(self, part: SoftPart, first: int, last: int) -> Tensor:
         """Of a part's own rows, [last - first, N]."""

@@ -7,7 +7,7 @@ cross-entropy are known in closed form, they are made in the same pass while the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,10 @@ from torch.autograd.function import once_differentiable
 
 from distilrec.distil.soft_labels import SoftPart, Teacher, check_parts
 from distilrec.errors import SettingsError
+
+Trust = Callable[[Tensor, Tensor, Tensor, slice], Tensor]
+"""How far to believe a teacher at some positions, 0 to 1, [c]; from its probabilities [c, N], the student's [c, N], the
+items that came next [c], and where in the batch that is."""
 
 _CHUNK_LOGITS = 1 << 20
 _SMALLEST_PROBABILITY = 1e-30
@@ -40,6 +44,7 @@ def distillation_loss(
     alpha: float = 0.0,
     temperature: float = 1.0,
     label_smoothing: float = 0.0,
+    trust: Trust | None = None,
     precision: torch.dtype = torch.float32,
 ) -> CatalogueLoss:
     """Hard labels and a teacher's soft labels together, at every position, over the whole catalogue.
@@ -58,6 +63,8 @@ def distillation_loss(
             Several parts are a mixture: the mean of the probabilities of those that speak of a position, by their
             weights. A position that none speaks of learns from its hard label alone.
         label_smoothing: share of the hard label that is spread evenly over the catalogue.
+        trust: multiplies `alpha` at each position; what the soft labels lose there, the hard label gets. It sees both
+            sides at the temperature, and gets no gradient.
         precision: of the matrix products. In bfloat16 a single position's loss is off by up to about 1 %, with no
             bias, so that means over a batch agree to three digits; on a processor without bfloat16 it is slower.
 
@@ -74,7 +81,7 @@ def distillation_loss(
         return CatalogueLoss(zero, zero.detach(), zero.detach())
     teacher = Teacher(parts, len(targets), len(item_vectors), temperature, precision) if parts and alpha > 0 else None
     total, hard, soft = _FusedCatalogueLoss.apply(  # type: ignore[no-untyped-call]
-        history_vectors, item_vectors, targets, teacher, alpha, temperature, label_smoothing, precision
+        history_vectors, item_vectors, targets, teacher, _Weights(alpha, temperature, label_smoothing, trust), precision
     )
     return CatalogueLoss(total, hard, soft)
 
@@ -99,9 +106,7 @@ class _FusedCatalogueLoss(torch.autograd.Function):
         items: Tensor,
         targets: Tensor,
         teacher: Teacher | None,
-        alpha: float,
-        temperature: float,
-        smoothing: float,
+        weights: _Weights,
         precision: torch.dtype,
     ) -> tuple[Tensor, Tensor, Tensor]:
         count, chunk = len(targets), chunk_positions(len(items))
@@ -115,12 +120,10 @@ class _FusedCatalogueLoss(torch.autograd.Function):
             rows = slice(start, start + chunk)
             part = student[0][rows]  # [chunk, D]
             shares, covered = teacher.shares(start, start + len(part)) if teacher else (None, None)  # [chunk, N]
-            weights = _Weights.of(alpha if teacher else 0.0, covered, temperature, smoothing)
-            chunk_hard, chunk_soft, by_logits = _chunk_loss(
-                part, student[1], targets[rows], shares, weights, buffer[:, : len(part)]
-            )
-            total = total + (weights.hard * chunk_hard + weights.soft * temperature**2 * chunk_soft).sum()
-            hard, soft = hard + chunk_hard.sum(), soft + _over(chunk_soft, covered).sum()
+            place = _Chunk(part, student[1], targets[rows], shares, covered, slice(start, start + len(part)))
+            found = _chunk_loss(place, weights, buffer[:, : len(part)])
+            total, hard, soft = total + found.total, hard + found.hard.sum(), soft + _over(found.soft, covered).sum()
+            by_logits = found.by_logits
             gradient_history[rows] = by_logits @ student[1]
             gradient_items += by_logits.T @ part
         ctx.save_for_backward(gradient_history.div_(count), gradient_items.div_(count))
@@ -132,22 +135,46 @@ class _FusedCatalogueLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         gradient_history, gradient_items = ctx.saved_tensors
-        return (gradient_history * outer[0], gradient_items * outer[0], *[None] * 6)
+        return (gradient_history * outer[0], gradient_items * outer[0], *[None] * 4)
 
 
 @dataclass(frozen=True)
 class _Weights:
-    """What each part of the loss counts for; a column with a row for each position where some have no soft label."""
+    """What each part of the loss counts for."""
 
-    hard: Tensor | float  # [c] or a number
-    soft: Tensor | float
+    alpha: float
     temperature: float
     smoothing: float
+    trust: Trust | None
 
-    @classmethod
-    def of(cls, alpha: float, covered: Tensor | None, temperature: float, smoothing: float) -> _Weights:
-        soft: Tensor | float = alpha if covered is None else alpha * covered
-        return cls(1.0 - soft, soft, temperature, smoothing)
+    def soft(self, chunk: _Chunk, student: Tensor) -> Tensor | float:
+        """Of the soft labels: a number for each position, [c], or one for all."""
+        if chunk.shares is None:
+            return 0.0
+        soft: Tensor | float = self.alpha if chunk.covered is None else self.alpha * chunk.covered
+        if self.trust is None:
+            return soft
+        return soft * self.trust(chunk.shares, student, chunk.targets, chunk.at).float()
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Some positions of a batch."""
+
+    history: Tensor  # [c, D]
+    items: Tensor  # [N, D]
+    targets: Tensor  # [c]
+    shares: Tensor | None  # [c, N], the teacher's probabilities; rows of zeros where it is silent
+    covered: Tensor | None  # [c], 1 where it speaks; none means everywhere
+    at: slice  # where in the batch
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    total: Tensor  # the weighted sum, a scalar
+    hard: Tensor  # [c]
+    soft: Tensor  # [c]
+    by_logits: Tensor  # the gradient of `total` by the logits, [c, N]
 
 
 def _over(values: Tensor, covered: Tensor | None) -> Tensor:
@@ -159,19 +186,13 @@ def _column(weight: Tensor | float, like: Tensor) -> Tensor | float:
     return weight[:, None].to(like.dtype) if isinstance(weight, Tensor) else weight
 
 
-def _chunk_loss(
-    history: Tensor,  # [c, D]
-    items: Tensor,  # [N, D]
-    targets: Tensor,  # [c]
-    shares: Tensor | None,  # [c, N], the teacher's probabilities; rows of zeros where it is silent
-    weights: _Weights,
-    buffer: Tensor,  # [2, c, N], written over
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Hard losses [c], soft losses [c], and the gradient of their weighted sum by the logits `[c, N]`."""
+def _chunk_loss(chunk: _Chunk, weights: _Weights, buffer: Tensor) -> _Found:
+    """The losses of some positions and their gradient; `buffer` [2, c, N] is written over."""
+    history, items, shares = chunk.history, chunk.items, chunk.shares
     smoothing, temperature = weights.smoothing, weights.temperature
     logits = torch.mm(history, items.T, out=buffer[0])  # [c, N]
     probabilities = torch.softmax(logits, dim=1, out=buffer[1])  # [c, N]
-    chosen = targets[:, None]
+    chosen = chunk.targets[:, None]
     target_logit = logits.gather(1, chosen)[:, 0].float()  # [c]
     log_sum = _log_sum(logits, probabilities, chosen)  # [c]
     label_logit = (1 - smoothing) * target_logit
@@ -179,23 +200,30 @@ def _chunk_loss(
         label_logit = label_logit + smoothing * (history.float() @ items.float().mean(dim=0))
     hard, soft = log_sum - label_logit, torch.zeros_like(log_sum)
     by_logits = probabilities
+    soft_weight: Tensor | float = 0.0
     if shares is not None and temperature == 1:
         soft = log_sum - _expected_logit(shares, history, items)
-        if isinstance(weights.soft, Tensor):
-            shares = shares * _column(weights.soft, shares)
-            by_logits = probabilities.sub_(shares)
-        else:
-            by_logits = probabilities.sub_(shares, alpha=weights.soft)
+        soft_weight = weights.soft(chunk, probabilities)
+        by_logits = _minus(probabilities, shares, soft_weight)
     elif shares is not None:
         softened = torch.softmax(logits.div_(temperature), dim=1)  # [c, N]
-        log_sum_soft = _log_sum(logits, softened, chosen)
-        soft = log_sum_soft - _expected_logit(shares, history, items) / temperature
-        pull = softened.sub_(shares).mul_(_column(weights.soft, softened))
-        by_logits = probabilities.mul_(_column(weights.hard, probabilities)).add_(pull, alpha=temperature)
+        soft = _log_sum(logits, softened, chosen) - _expected_logit(shares, history, items) / temperature
+        soft_weight = weights.soft(chunk, softened)
+        pull = softened.sub_(shares).mul_(_column(soft_weight, softened))
+        by_logits = probabilities.mul_(_column(1.0 - soft_weight, probabilities)).add_(pull, alpha=temperature)
+    hard_weight = 1.0 - soft_weight
     if smoothing:
-        by_logits.sub_(_column(weights.hard * (smoothing / len(items)), by_logits))
-    spike = torch.full_like(chosen, -(1 - smoothing), dtype=by_logits.dtype) * _column(weights.hard, by_logits)
-    return hard, soft, by_logits.scatter_add_(1, chosen, spike)
+        by_logits.sub_(_column(hard_weight * (smoothing / len(items)), by_logits))
+    spike = torch.full_like(chosen, -(1 - smoothing), dtype=by_logits.dtype) * _column(hard_weight, by_logits)
+    total = (hard_weight * hard + soft_weight * temperature**2 * soft).sum()
+    return _Found(total, hard, soft, by_logits.scatter_add_(1, chosen, spike))
+
+
+def _minus(probabilities: Tensor, shares: Tensor, weight: Tensor | float) -> Tensor:
+    """`probabilities - weight * shares`, in place."""
+    if isinstance(weight, Tensor):
+        return probabilities.sub_(shares.mul_(_column(weight, shares)))
+    return probabilities.sub_(shares, alpha=weight)
 
 
 def _log_sum(logits: Tensor, probabilities: Tensor, chosen: Tensor) -> Tensor:

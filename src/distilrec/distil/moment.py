@@ -1,0 +1,180 @@
+"""One training step as the terms of the loss see it: what the student gives, what the teacher said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart, Teacher
+from distilrec.errors import SettingsError
+from distilrec.knowledge import FactorLabels, KnowledgeSource, Labels, ListLabels
+from distilrec.models.taps import Tap
+from distilrec.types import Batch, FloatArray, IntArray
+
+
+class Onto:
+    """Puts arrays onto a device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._tables: dict[int, tuple[FloatArray, Tensor]] = {}
+
+    def __call__(self, array: Any) -> Tensor:  # noqa: ANN401  (arrays of any type)
+        """A tensor there."""
+        return torch.as_tensor(array).to(self.device)
+
+    def table(self, array: FloatArray) -> Tensor:
+        """The same for a table, which is the same array for every batch, so it goes there once."""
+        if id(array) not in self._tables:  # the array is held, so that no other one gets its identity
+            self._tables[id(array)] = (array, self(array))
+        return self._tables[id(array)][1]
+
+
+@dataclass(eq=False)
+class Moment:
+    """What a term of the loss works with in one step.
+
+    Positions are the P of the batch that are learnt from. Histories that were augmented may have lost some of the
+    clean batch's, which `teacher` knows, so the two sides always speak of the same ones.
+    """
+
+    batch: Batch
+    """The histories as the student read them."""
+    histories: Tensor
+    """The student's history vectors, [P, D]."""
+    items: Tensor
+    """The student's item vectors, [N, D]."""
+    targets: Tensor
+    """The item that came next, [P]."""
+    teacher: TeacherSide
+    """What the teacher said of the same positions."""
+    progress: float
+    """Share of training that is done, from 0 to 1."""
+    generator: torch.Generator
+    """Of this step's draws."""
+    precision: torch.dtype = torch.float32
+    """Of large products."""
+    taps: Mapping[Tap, Tensor] = field(default_factory=dict)
+    """What the student's layers gave, with gradients."""
+    learnt_from: Tensor | None = None
+    """Which of the real positions that the student read are the P, as row numbers; none means all."""
+    second_view: Tensor | None = None
+    """History vectors of the same positions, read in another augmentation or with other units dropped, [P, D]."""
+
+    def hidden(self, tap: Tap) -> Tensor:
+        """What a layer of the student gave at the positions, [P, H]."""
+        mask = torch.from_numpy(self.batch.mask).to(self.histories.device)
+        rows = self.taps[tap][mask]
+        return rows if self.learnt_from is None else rows[self.learnt_from]
+
+    def shares(self, tap: Tap) -> Tensor:
+        """Attention or relations of a layer of the student, [B, heads, L, L]."""
+        return self.taps[tap]
+
+
+class TeacherSide:
+    """What a teacher said about one batch, on the device that trains; asked for once and kept for the step."""
+
+    def __init__(
+        self,
+        source: KnowledgeSource | None,
+        batch: Batch,
+        *,
+        n_items: int,
+        onto: Onto,
+        precision: torch.dtype,
+        positions: IntArray | None = None,
+    ) -> None:
+        """`batch` is the clean one; `positions` are those of its real positions that are learnt from, ascending."""
+        self._source, self._batch, self._n_items = source, batch, n_items
+        self._onto, self._precision, self._positions = onto, precision, positions
+        self._parts: list[SoftPart] | None = None
+        self._n_positions = int(batch.lengths.sum()) if positions is None else len(positions)
+
+    @property
+    def batch(self) -> Batch:
+        """The histories as the teacher read them."""
+        return self._batch
+
+    @property
+    def positions(self) -> IntArray | None:
+        """Which of the batch's real positions are learnt from, ascending; none means all."""
+        return self._positions
+
+    def soft_labels(self) -> list[SoftPart]:
+        """The parts of the mixture."""
+        if self._parts is None:
+            found = [] if self._source is None else self._source.soft_labels(self._batch)
+            parts = [self._tensors(part) for part in found]
+            if self._positions is not None:
+                kept = self._onto(self._positions)
+                parts = [part for one in parts if (part := taken(one, kept)) is not None]
+            self._parts = parts
+        return self._parts
+
+    def lists(self, k: int) -> SoftLists:
+        """The k best items of every position, best first, with logits; kept ones where the teacher kept enough."""
+        kept = None if self._source is None else self._source.lists(self._batch)
+        if kept is not None and kept.items.shape[1] >= k:
+            part = self._tensors(ListLabels(kept.items[:, :k], kept.logits[:, :k], kept.log_sums))
+            found = part if self._positions is None else taken(part, self._onto(self._positions))
+            if isinstance(found, SoftLists):
+                return found
+        parts = self.soft_labels()
+        if not parts:
+            raise SettingsError("the teacher says nothing of the catalogue, so it has no lists")
+        return Teacher(parts, self._n_positions, self._n_items, 1.0, self._precision).lists(k)
+
+    def column(self, name: str) -> Tensor:
+        """A column of the knowledge at the positions, [P, H]."""
+        rows = self._onto(np.asarray(self._known.column(name, self._batch))).float()
+        return rows if self._positions is None else rows[self._onto(self._positions)]
+
+    def pairs(self, name: str) -> Tensor:
+        """A column of pairs, window after window, [sum of squared lengths, heads]."""
+        return self._onto(np.asarray(self._known.column(name, self._batch))).float()
+
+    def item_vectors(self) -> Tensor:
+        """The teacher's item table, [N, D_teacher]."""
+        table = self._known.item_vectors()
+        if table is None:
+            raise SettingsError("the teacher has no item vectors")
+        return self._onto.table(table).float()
+
+    @property
+    def _known(self) -> KnowledgeSource:
+        if self._source is None:
+            raise SettingsError("a term of the loss asks a teacher, but no knowledge was given")
+        return self._source
+
+    def _tensors(self, part: Labels) -> SoftPart:
+        rows = None if part.rows is None else self._onto(part.rows)
+        if isinstance(part, ListLabels):
+            items, logits, log_sums = (self._onto(array) for array in (part.items, part.logits, part.log_sums))
+            return SoftLists(items, logits, log_sums, rows, part.weight)
+        if isinstance(part, FactorLabels):
+            history, table = self._onto(part.history_vectors), self._onto.table(part.item_vectors)
+            return SoftLabels(history, table, rows, part.weight, part.temperature)
+        return SoftLogits(self._onto(part.logits), rows, part.weight, part.temperature)
+
+
+def taken(part: SoftPart, positions: Tensor) -> SoftPart | None:
+    """What a part says of some positions, ascending, numbered anew from 0; None where it says nothing of them."""
+    if part.rows is None:
+        chosen, rows = positions, None
+    else:
+        at = torch.searchsorted(part.rows, positions).clamp(max=max(len(part.rows) - 1, 0))  # [P]
+        known = part.rows[at] == positions if len(part.rows) else torch.zeros_like(positions, dtype=torch.bool)
+        chosen, rows = at[known], torch.nonzero(known)[:, 0]
+        if not len(chosen):
+            return None
+    if isinstance(part, SoftLists):
+        return SoftLists(part.items[chosen], part.logits[chosen], part.log_sums[chosen], rows, part.weight)
+    if isinstance(part, SoftLabels):
+        return SoftLabels(part.history_vectors[chosen], part.item_vectors, rows, part.weight, part.temperature)
+    return SoftLogits(part.logits[chosen], rows, part.weight, part.temperature)
