@@ -52,7 +52,7 @@ def ease():
 
 def take(teacher, folder, windows, settings=EXACT, **options):
     return extract(
-        teacher if hasattr(teacher, "soft_labels") else as_teacher(teacher),
+        teacher if hasattr(teacher, "soft_labels") else as_teacher(teacher, relation_heads=settings.relation_heads),
         folder,
         make_batch=options.pop("make_batch", windows.batch),
         positions=windows.positions,
@@ -146,15 +146,57 @@ def test_each_window_is_spoken_of_by_the_teacher_that_has_not_seen_its_user(tmp_
     np.testing.assert_allclose(shares(found, mixed), shares(folded, mixed), atol=1e-5)
 
 
-def test_folds_without_a_teacher_and_teachers_without_factors_are_refused(windows):
-    one = as_teacher(network(0))
+def test_cross_fitted_teachers_without_factors_give_one_list_of_their_own_folds(tmp_path, windows):
+    folds = windows.owners % 2
+    teachers = [as_teacher(EASE.fit(SEQUENCES, n_items=N_ITEMS, settings=EASESettings(l2=l2))) for l2 in (5, 50)]
+    found = take(FoldedTeacher(teachers, folds), tmp_path, windows, EXACT.with_changes(top_k=N_ITEMS))
+    assert list(found.columns) == ["top_items", "top_logits", "top_log_sums"]
+    for row in (0, 3, 12, 13):
+        batch = windows.batch(np.array([row]))
+        np.testing.assert_allclose(shares(found, batch), shares(teachers[folds[row]], batch), atol=1e-5)
+
+
+def test_a_fold_that_a_batch_has_no_windows_of_is_not_asked(windows):
+    class Silent:
+        def soft_labels(self, batch):
+            raise AssertionError("nobody's fold is asked")
+
+    folds = windows.owners % 2
+    folded = FoldedTeacher([as_teacher(network(0)), Silent()], folds)
+    (part,) = folded.soft_labels(windows.batch(np.flatnonzero(folds == 0)[:3]))
+    assert len(part.rows) == len(part.history_vectors)
+
+
+def test_folds_without_a_teacher_or_of_different_forms_are_refused(tmp_path, windows):
+    one, folds = as_teacher(network(0)), windows.owners % 2
     with pytest.raises(KnowledgeError, match="windows are in folds up to 1; there are 1 teachers"):
-        FoldedTeacher([one], windows.owners % 2)
-    folded = FoldedTeacher([as_teacher(ease())] * 2, windows.owners % 2)
-    with pytest.raises(KnowledgeError, match="a cross-fitted teacher must have history and item vectors"):
-        folded.soft_labels(windows.batch(np.zeros(1, dtype=np.int64)))
+        FoldedTeacher([one], folds)
+    with pytest.raises(KnowledgeError, match=r"folds 0 and 1 differ in form: .*'FactorLabels', 16.*'DenseLabels', 10"):
+        take(FoldedTeacher([one, as_teacher(ease())], folds), tmp_path, windows)
+    with pytest.raises(KnowledgeError, match=r"hidden\.norm has widths 16, 8 in the folds; expected one width"):
+        FoldedTeacher([one, as_teacher(network(0, width=8))], folds).column_width("hidden.norm")
     with pytest.raises(KnowledgeError, match=r"take it from Windows\.batch"):
-        folded.soft_labels(type(windows.batch(np.zeros(1, dtype=np.int64))).of([[1]]))
+        FoldedTeacher([one, one], folds).soft_labels(type(windows.batch(np.zeros(1, dtype=np.int64))).of([[1]]))
+
+
+def test_the_layers_of_cross_fitted_teachers_are_looked_into_fold_by_fold(tmp_path, windows):
+    folds = windows.owners % 2
+    teachers = [as_teacher(network(0)), as_teacher(network(1))]
+    names = ("hidden.blocks.0", "attention.blocks.0", "history_vectors")
+    settings = EXACT.with_changes(hidden=("blocks.0",), attention=("blocks.0",))
+    folded = FoldedTeacher(teachers, folds)
+    found = take(folded, tmp_path, windows, settings, most_windows_per_shard=5)
+    for row in (0, 13):
+        batch = windows.batch(np.array([row]))
+        for name in names:
+            np.testing.assert_allclose(found.column(name, batch), teachers[folds[row]].column(name, batch), atol=1e-5)
+    mixed = windows.batch(np.array([13, 0, 12, 3]))
+    for name in names:
+        np.testing.assert_allclose(found.column(name, mixed), folded.column(name, mixed), atol=1e-5)
+    nobody = windows.batch(np.zeros(0, dtype=np.int64))
+    assert folded.column("hidden.blocks.0", nobody).shape == (0, 16)
+    assert (folded.lists(mixed), folded.user_vectors()) == (None, None)
+    assert "hidden.blocks.0" in folded.columns
 
 
 def test_hidden_states_attention_and_relations_are_taken_in_the_same_pass(tmp_path, teacher, windows):
@@ -182,6 +224,104 @@ def test_hidden_states_attention_and_relations_are_taken_in_the_same_pass(tmp_pa
     assert set(found.manifest["kinds"]) >= {"soft_labels", "hidden.norm", "attention.blocks.0", "relation.blocks.0"}
 
 
+def test_relations_of_values_are_taken_too_and_a_live_teacher_gives_the_same(tmp_path, teacher, windows):
+    settings = EXACT.with_changes(relations=("blocks.0.value", "blocks.0"), relation_heads=4)
+    found, batch = take(teacher, tmp_path, windows, settings), windows.batch(np.array([11, 2]))
+    live = as_teacher(teacher, relation_heads=4)
+    for name in ("relation.blocks.0.value", "relation.blocks.0"):
+        assert found.column_width(name) == live.column_width(name) == 4
+        np.testing.assert_allclose(live.column(name, batch), found.column(name, batch), atol=1e-6)
+
+
+def test_relations_of_other_heads_than_the_settings_ask_for_are_refused(tmp_path, teacher, windows):
+    settings = EXACT.with_changes(relations=("blocks.0",), relation_heads=4)
+    with pytest.raises(SettingsError, match=r"relation_heads is 4, but the teacher splits blocks\.0 into 1; open it"):
+        take(as_teacher(teacher), tmp_path, windows, settings)
+
+
+def test_soft_labels_and_columns_of_a_batch_cost_one_forward_pass(teacher, windows):
+    live, calls = VectorTeacher(teacher), []
+    live.module.register_forward_hook(lambda *_: calls.append(1))
+    for name in ("hidden.blocks.0", "attention.blocks.0"):
+        live.column_width(name)  # told before training
+    calls.clear()
+    batch = windows.batch(np.arange(3))
+    live.soft_labels(batch)
+    live.column("hidden.blocks.0", batch), live.column("attention.blocks.0", batch), live.soft_labels(batch)
+    assert len(calls) == 1
+    live.soft_labels(windows.batch(np.arange(3)))  # another batch, though it is alike
+    assert len(calls) == 2
+
+
+def test_a_live_network_names_its_columns(teacher):
+    live = VectorTeacher(teacher)
+    assert {"history_vectors", "hidden.norm", "attention.blocks.0", "relation.blocks.0.key"} <= set(live.columns)
+    assert (live.column_width("history_vectors"), live.column_width("attention.blocks.0")) == (16, 2)
+
+
+def test_a_layer_that_a_live_network_lacks_is_refused_and_spoils_nothing(teacher, windows):
+    live, batch = VectorTeacher(teacher), windows.batch(np.arange(2))
+    with pytest.raises(SettingsError, match=r"the teacher has no layer 'blocks.7'; near it are blocks"):
+        live.column_width("hidden.blocks.7")
+    with pytest.raises(SettingsError, match="'depth' names nothing inside a network"):
+        live.column_width("depth")
+    assert live.column("hidden.blocks.0", batch).shape == (batch.lengths.sum(), 16)
+
+
+@pytest.mark.parametrize("form", ["factors", "scores", "mixture", "folds"])
+def test_a_live_teacher_of_another_catalogue_is_refused(teacher, windows, form):
+    one = as_teacher(teacher)
+    live = {
+        "factors": one,
+        "scores": as_teacher(ease()),
+        "mixture": as_teacher(Ensemble.of([teacher.fold(), ease()], weights=[0.5, 0.5], temperatures=[1, 1])),
+        "folds": FoldedTeacher([one, one], windows.owners % 2),
+    }[form]
+    live.check_belongs(windows_digest="any", n_items=N_ITEMS)
+    with pytest.raises(KnowledgeError, match="the teacher ranks 10 items; this catalogue has 11"):
+        live.check_belongs(windows_digest="any", n_items=11)
+
+
+def test_factors_may_have_the_best_items_beside_them(tmp_path, teacher, windows):
+    """The soft labels stay whole, and the lists are what would be cut from them."""
+    found = take(teacher, tmp_path / "both", windows, EXACT.with_changes(soft_labels="both", top_k=3))
+    whole, batch = take(teacher, tmp_path / "whole", windows), windows.batch(np.arange(6))
+    np.testing.assert_allclose(shares(found, batch), shares(whole, batch), rtol=1e-6)
+    assert [part.form for part in found.parts] == ["factors"]
+    lists, best = found.lists(batch), np.argsort(-shares(whole, batch), axis=1)[:, :3]
+    np.testing.assert_array_equal(lists.items, best)
+    wanted = np.take_along_axis(shares(whole, batch), best, axis=1)
+    np.testing.assert_allclose(np.exp(lists.logits - lists.log_sums[:, None]), wanted, rtol=1e-4)
+    assert "lists" in found.manifest["kinds"]
+    assert whole.lists(batch) is None
+    assert VectorTeacher(teacher).lists(batch) is None
+
+
+def test_lists_beside_an_ensemble_are_of_the_whole_mixture(tmp_path, windows):
+    ensemble = Ensemble.of([network(0).fold(), ease()], weights=[0.6, 0.4], temperatures=[1, 2])
+    found = take(ensemble, tmp_path, windows, EXACT.with_changes(soft_labels="both", top_k=4))
+    batch = windows.batch(np.arange(6))
+    mixed = shares(as_teacher(ensemble), batch)
+    lists = found.lists(batch)
+    np.testing.assert_array_equal(lists.items, np.argsort(-mixed, axis=1)[:, :4])
+    np.testing.assert_allclose(np.exp(lists.logits[:, 0] - lists.log_sums), mixed.max(axis=1), rtol=1e-4)
+    assert [part.form for part in found.parts] == ["factors", "lists"]
+
+
+def test_lists_beside_cross_fitted_factors_are_of_each_windows_fold(tmp_path, windows):
+    folded = FoldedTeacher([as_teacher(network(0)), as_teacher(network(1))], windows.owners % 2)
+    found = take(folded, tmp_path, windows, EXACT.with_changes(soft_labels="both", top_k=2))
+    batch = windows.batch(np.arange(9))
+    np.testing.assert_array_equal(found.lists(batch).items[:, 0], shares(folded, batch).argmax(axis=1))
+
+
+def test_a_teacher_that_gives_lists_anyway_has_none_beside_them(tmp_path, windows):
+    found = take(ease(), tmp_path, windows, EXACT.with_changes(soft_labels="both", top_k=3))
+    batch = windows.batch(np.arange(4))
+    assert list(found.columns) == ["top_items", "top_logits", "top_log_sums"]
+    np.testing.assert_array_equal(found.lists(batch).items, found.soft_labels(batch)[0].items)
+
+
 def test_hidden_states_can_be_taken_without_soft_labels(tmp_path, teacher, windows):
     found = take(teacher, tmp_path, windows, EXACT.with_changes(soft_labels="none", hidden=("blocks.0",)))
     assert (list(found.columns), found.parts) == (["hidden.blocks.0"], [])
@@ -196,6 +336,35 @@ def test_user_vectors_are_those_after_the_whole_history(tmp_path, teacher, windo
     np.testing.assert_allclose(vectors[3] @ found.item_vectors().T, scores[0], atol=1e-4)
     assert len(vectors) == 31
     assert not vectors[30].any()  # nothing is known of the last user
+
+
+def test_user_vectors_are_read_back_and_none_where_none_were_kept(tmp_path, teacher, windows):
+    found = take(teacher, tmp_path / "a", windows, EXACT.with_changes(user_vectors=True), users=SEQUENCES)
+    np.testing.assert_array_equal(found.user_vectors(), found.table("user_vectors"))
+    assert take(teacher, tmp_path / "b", windows).user_vectors() is None
+    assert VectorTeacher(teacher).user_vectors() is None
+
+
+def test_user_vectors_are_the_same_written_in_chunks(tmp_path, teacher, windows, monkeypatch):
+    tables = []
+    for chunk in (8192, 7):
+        monkeypatch.setattr("distilrec.teach.user_vectors._CHUNK_USERS", chunk)
+        settings = KnowledgeSettings(user_vectors=True)
+        tables.append(take(teacher, tmp_path / str(chunk), windows, settings, users=SEQUENCES).user_vectors())
+    np.testing.assert_allclose(tables[0], tables[1], atol=1e-3)
+    assert tables[1].dtype == np.float16
+
+
+@pytest.mark.parametrize(("factor", "message"), [(np.nan, "NaN or infinity"), (1e6, ".*, which float16 cannot")])
+def test_user_vectors_that_are_broken_or_too_large_are_refused(tmp_path, windows, factor, message):
+    class Broken(VectorTeacher):
+        def history_vectors(self, batch):
+            return super().history_vectors(batch) * (1 if batch.rows is not None else factor)
+
+    settings = KnowledgeSettings(user_vectors=True)
+    with pytest.raises(KnowledgeError, match=f"the table user_vectors holds {message}"):
+        take(Broken(network()), tmp_path, windows, settings, users=SEQUENCES)
+    assert not (tmp_path / "user_vectors.npy").exists()
 
 
 @pytest.mark.parametrize(
@@ -215,8 +384,13 @@ def test_what_the_teacher_cannot_give_is_named(tmp_path, teacher, windows, chang
 
 
 def test_layers_of_something_that_is_no_network_are_refused(tmp_path, windows):
-    with pytest.raises(SettingsError, match="can be taken from one network alone"):
-        take(ease(), tmp_path, windows, EXACT.with_changes(hidden=("blocks.0",), top_k=3))
+    ensemble = Ensemble.of([network(0).fold(), ease()], weights=[0.5, 0.5], temperatures=[1, 1])
+    for model, why in [(ease(), "ease gives scores and has no layers"), (ensemble, "an ensemble has no layers of its")]:
+        with pytest.raises(KnowledgeError, match=rf"the teacher has no hidden\.blocks\.0: {why}"):
+            take(model, tmp_path, windows, EXACT.with_changes(hidden=("blocks.0",), top_k=3))
+        with pytest.raises(KnowledgeError, match=why):
+            as_teacher(model).column("hidden.blocks.0", windows.batch(np.zeros(1, dtype=np.int64)))
+        assert as_teacher(model).columns == ()
 
 
 def test_no_extraction_setting_is_left_out():

@@ -7,6 +7,7 @@ so soft labels at any temperature cost D numbers a position instead of N, and no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from distilrec.knowledge.layout import (
     FORMAT_VERSION,
     MANIFEST,
     POSITIONS,
+    USER_VECTORS,
     Column,
     FactorPart,
     ListPart,
@@ -103,23 +105,46 @@ class Knowledge:
         known = [name for name in [*tables, "item_vectors"] if name in self.manifest["tables"]]
         return self.table(known[0]) if known else None
 
+    def user_vectors(self) -> FloatArray | None:
+        """A row for each training sequence's user, [users, D_teacher]; None where none were kept."""
+        return self.table(USER_VECTORS) if USER_VECTORS in self.manifest["tables"] else None
+
     def soft_labels(self, batch: Batch) -> list[Labels]:
         """What the teacher says about the real positions of a batch of training windows."""
         return [labels for part in self.parts if (labels := self._labels(part, batch)) is not None]
 
+    def lists(self, batch: Batch) -> ListLabels | None:
+        """The best items of each position by the whole mixture, if they were kept: alone, or beside the factors."""
+        in_mixture = [part for part in self.parts if isinstance(part, ListPart)]
+        if len(self.parts) == 1 and in_mixture:
+            return self._lists(in_mixture[0], batch)
+        beside = ListPart()
+        if f"{beside.prefix}_items" in self.columns and all(part.prefix != beside.prefix for part in in_mixture):
+            return self._lists(beside, batch)
+        return None
+
+    def column_width(self, name: str) -> int:
+        """How many numbers a row of a column has."""
+        return math.prod(self._known(name).shape)
+
     def column(self, name: str, batch: Batch) -> Array:
         """A column's rows for a batch of training windows, in the batch's order."""
+        return self._rows(self._known(name).name, _window_numbers(batch))
+
+    def _known(self, name: str) -> Column:
         if name not in self.columns:
             raise KnowledgeError(f"{self.folder} holds no column {name}; it holds {', '.join(self.columns)}")
-        return self._rows(name, _window_numbers(batch))
+        return self.columns[name]
+
+    def _lists(self, part: ListPart, batch: Batch) -> ListLabels:
+        windows = _window_numbers(batch)
+        items, logits, log_sums = (self._rows(name, windows) for name in part.names)
+        return ListLabels(items.astype(np.int64), logits.astype(np.float32), log_sums, weight=part.weight)
 
     def _labels(self, part: FactorPart | ListPart, batch: Batch) -> Labels | None:
-        windows = _window_numbers(batch)
         if isinstance(part, ListPart):
-            items, logits, log_sums = (
-                self._rows(f"{part.prefix}_{n}", windows) for n in ("items", "logits", "log_sums")
-            )
-            return ListLabels(items.astype(np.int64), logits.astype(np.float32), log_sums, weight=part.weight)
+            return self._lists(part, batch)
+        windows = _window_numbers(batch)
         rows = None
         if part.fold is not None:
             chosen = self.table("folds")[windows] == part.fold  # [B]

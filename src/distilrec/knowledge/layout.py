@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,8 @@ from distilrec.files import atomic_path
 from distilrec.types import IntArray
 
 FORMAT, FORMAT_VERSION = "distilrec-knowledge", 2
-MANIFEST, BEGUN, POSITIONS = "manifest.json", "begun.json", "positions"
+MANIFEST, BEGUN = "manifest.json", "begun.json"
+POSITIONS, USER_VECTORS = "positions", "user_vectors"  # tables
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,7 @@ class Column:
 
     def rows(self, lengths: IntArray) -> int:
         """How many rows windows of these lengths have."""
-        if self.per == "window":
-            return len(lengths)
-        return int((lengths**2).sum() if self.per == "pair" else lengths.sum())
+        return int(row_counts(self.per, lengths).sum())
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,16 @@ class ListPart:
     weight: float = 1.0
     form: Literal["lists"] = "lists"
 
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """Of the columns of items, logits and log-sums."""
+        return f"{self.prefix}_items", f"{self.prefix}_logits", f"{self.prefix}_log_sums"
+
     def columns(self, k: int, n_items: int, dtype: str = "float16") -> list[Column]:
         """Item rows in the smallest integers that hold them, logits, and log-sum-exp."""
         integers = "int16" if n_items <= np.iinfo(np.int16).max else "int32"
-        return [
-            Column(f"{self.prefix}_items", (k,), integers),
-            Column(f"{self.prefix}_logits", (k,), dtype),
-            Column(f"{self.prefix}_log_sums", (), "float32"),
-        ]
+        items, logits, log_sums = self.names
+        return [Column(items, (k,), integers), Column(logits, (k,), dtype), Column(log_sums, (), "float32")]
 
 
 Part = FactorPart | ListPart
@@ -82,6 +83,11 @@ class Shard:
     """Of each column's file."""
 
 
+def row_counts(per: str, lengths: IntArray) -> IntArray:
+    """How many rows each window of these lengths has in a column of this kind, [windows]."""
+    return {"window": np.ones_like(lengths), "pair": lengths**2, "position": lengths}[per]
+
+
 def table_path(folder: Path, name: str) -> Path:
     """Where a table lies."""
     return folder / f"{name}.npy"
@@ -94,13 +100,30 @@ def shard_path(folder: Path, column: str, number: int) -> Path:
 
 def save_array(path: Path, array: np.ndarray[Any, Any], what: str, *, dtype: str | None = None) -> None:
     """Write an array whole or not at all; NaN, infinity and what does not fit `dtype` are refused."""
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise KnowledgeError(f"{what} holds NaN or infinity; the teacher is broken, so nothing can be learnt from it")
-    kept = array if dtype is None else _converted(array, dtype, what)
+    kept = _checked(array, dtype, what)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, kept, allow_pickle=False)
         file.flush()
         os.fsync(file.fileno())
+
+
+def save_chunks(
+    path: Path, chunks: Iterable[np.ndarray[Any, Any]], what: str, *, shape: tuple[int, ...], dtype: str
+) -> None:
+    """Write an array of which only some rows at a time are held; refuses what `save_array` does."""
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in chunks:
+            file.write(_checked(chunk, dtype, what).tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _checked(array: np.ndarray[Any, Any], dtype: str | None, what: str) -> np.ndarray[Any, Any]:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise KnowledgeError(f"{what} holds NaN or infinity; the teacher is broken, so nothing can be learnt from it")
+    return array if dtype is None else _converted(array, dtype, what)
 
 
 def _converted(array: np.ndarray[Any, Any], dtype: str, what: str) -> np.ndarray[Any, Any]:

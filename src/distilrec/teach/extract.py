@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from distilrec.data.batches import in_order
 from distilrec.errors import SettingsError
-from distilrec.files import atomic_path
-from distilrec.knowledge import (
-    Column,
-    FactorLabels,
-    FactorPart,
-    Knowledge,
-    KnowledgeSource,
-    KnowledgeWriter,
-    Labels,
-    ListLabels,
-    ListPart,
-)
-from distilrec.knowledge.labels import to_lists
-from distilrec.knowledge.layout import Part, table_path
+from distilrec.knowledge import Column, Knowledge, KnowledgeSource, KnowledgeWriter
+from distilrec.knowledge.layout import USER_VECTORS, row_counts, table_path
 from distilrec.knowledge.show import Sharpness, sharpness, warnings_of
-from distilrec.models.taps import Tap, Taps, tapped
+from distilrec.models.taps import Tap
 from distilrec.progress import progress
 from distilrec.teach.folds import FoldedTeacher
+from distilrec.teach.kept_form import KeptForm, folds_of
 from distilrec.teach.settings import KnowledgeSettings
 from distilrec.teach.teacher import VectorTeacher
+from distilrec.teach.user_vectors import write_user_vectors
 from distilrec.types import Batch, IntArray, Ragged, ranges
 
 Array = np.ndarray[Any, Any]
@@ -78,37 +66,22 @@ def extract(
         "windows_digest": windows_digest,
         "settings": settings.model_dump(mode="json", exclude={"source", "memory_mb"}),
     }
-    with _looking_into(teacher, settings) as taps:
-        plan = _Plan(teacher, settings, taps, make_batch, positions, n_items)
-        writer = KnowledgeWriter(
-            folder,
-            about=identity,
-            positions=positions,
-            columns=plan.columns,
-            windows_per_shard=min(most_windows_per_shard, plan.windows_per_shard),
-        )
-        with progress("Extracting knowledge", total=len(positions), start=writer.n_done, quiet=quiet) as advance:
-            for number, rows in writer.missing():
-                writer.write_shard(number, plan.shard(rows))
-                advance(len(rows))
-        _write_tables(writer, teacher, plan, users)
-        facts = plan.facts()
-        facts["warnings"] = [*warnings, *facts.get("warnings", [])]
-        return writer.finish(plan.parts, n_items=n_items, kinds=plan.kinds(users), facts=facts)
-
-
-@contextmanager
-def _looking_into(teacher: KnowledgeSource, settings: KnowledgeSettings) -> Iterator[Taps]:
-    taps = [
-        *(Tap("hidden", path) for path in settings.hidden),
-        *(Tap("attention", path) for path in settings.attention),
-        *(Tap("relation", path, settings.relation_heads) for path in settings.relations),
-    ]
-    if taps and not isinstance(teacher, VectorTeacher):
-        raise SettingsError("hidden states, attention and relations can be taken from one network alone, not from this")
-    module = teacher.module if isinstance(teacher, VectorTeacher) else None
-    with tapped(module, taps) if module is not None else nullcontext(Taps(())) as found:
-        yield found
+    plan = _Plan(teacher, settings, make_batch, positions, n_items)
+    writer = KnowledgeWriter(
+        folder,
+        about=identity,
+        positions=positions,
+        columns=plan.columns,
+        windows_per_shard=min(most_windows_per_shard, plan.windows_per_shard),
+    )
+    with progress("Extracting knowledge", total=len(positions), start=writer.n_done, quiet=quiet) as advance:
+        for number, rows in writer.missing():
+            writer.write_shard(number, plan.shard(rows))
+            advance(len(rows))
+    _write_tables(writer, teacher, plan, users)
+    facts = plan.facts()
+    facts["warnings"] = [*warnings, *facts.get("warnings", [])]
+    return writer.finish(plan.form.parts, n_items=n_items, kinds=plan.kinds(users), facts=facts)
 
 
 @dataclass
@@ -117,27 +90,25 @@ class _Plan:
 
     teacher: KnowledgeSource
     settings: KnowledgeSettings
-    taps: Taps
     make_batch: Callable[[IntArray], Batch]
     positions: IntArray
     n_items: int
 
     def __post_init__(self) -> None:
-        self._k = min(self.settings.top_k, self.n_items)
         first = self.make_batch(np.zeros(1, dtype=np.int64))
-        labels = self._labels(self.teacher.soft_labels(first), int(first.lengths.sum()))
-        folds = len(self.teacher.teachers) if isinstance(self.teacher, FoldedTeacher) else None
-        self.parts, self.tables, label_columns = _layout(labels, self.settings, self._k, self.n_items, folds=folds)
-        self.columns = [*label_columns, *self._tapped_columns()]
+        self.inside = [self._column(tap) for tap in self.settings.taps]
+        self.form = KeptForm.of(self.teacher, first, self.settings, self.n_items)
+        self.columns = [*self.form.columns, *self.inside]
         if not self.columns:
             raise SettingsError("nothing is to be taken out of the teacher; choose soft_labels, hidden, attention ...")
-        self._wide = any(isinstance(part, ListPart) for part in self.parts)
 
-    def _tapped_columns(self) -> list[Column]:
-        return [
-            Column(tap.column, (value.shape[2 if tap.kind == "hidden" else 1],), self.settings.dtype, tap.per)
-            for tap, value in self.taps.caught.items()
-        ]
+    def _column(self, tap: Tap) -> Column:
+        width = self.teacher.column_width(tap.column)
+        if tap.kind == "relation" and width != tap.heads:
+            raise SettingsError(
+                f"relation_heads is {tap.heads}, but the teacher splits {tap.path} into {width}; open it with as many"
+            )
+        return Column(tap.column, (width,), self.settings.dtype, tap.per)
 
     @property
     def _longest(self) -> int:
@@ -154,7 +125,11 @@ class _Plan:
     @property
     def _batch_positions(self) -> int:
         """As many as a quarter of the memory holds; lists are cut from logits of the whole catalogue."""
-        floats = 4 * self.n_items if self._wide else 64 * max(64, sum(int(np.prod(c.shape)) for c in self.columns))
+        floats = (
+            4 * self.n_items
+            if self.form.needs_logits
+            else 64 * max(64, sum(int(np.prod(c.shape)) for c in self.columns))
+        )
         return max(1, self.settings.memory_mb * _MEGABYTE // 4 // (4 * floats))
 
     def shard(self, rows: IntArray) -> dict[str, Array]:
@@ -171,38 +146,23 @@ class _Plan:
 
     def _ask(self, rows: IntArray) -> dict[str, Array]:
         batch = self.make_batch(rows)
-        labels = self._labels(self.teacher.soft_labels(batch), int(batch.lengths.sum()))
-        found: dict[str, Array] = {n: v.float().cpu().numpy() for n, v in self.taps.rows(batch).items()}
-        for part, said in zip(self.parts, labels, strict=True):
-            if isinstance(part, ListPart) and isinstance(said, ListLabels):
-                names = [f"{part.prefix}_{name}" for name in ("items", "logits", "log_sums")]
-                found |= dict(zip(names, (said.items, said.logits, said.log_sums), strict=True))
-            elif isinstance(part, FactorPart) and isinstance(said, FactorLabels) and said.rows is None:
-                found[part.column] = said.history_vectors
-            elif isinstance(part, FactorPart) and isinstance(said, FactorLabels):
-                width = said.item_vectors.shape[1]
-                whole = found.setdefault(part.column, np.empty((int(batch.lengths.sum()), width), dtype=np.float32))
-                whole[said.rows] = said.history_vectors
-        return found
-
-    def _labels(self, said: list[Labels], n_positions: int) -> list[Labels]:
-        """In the form that is kept."""
-        if self.settings.soft_labels == "none":
-            return []
-        if self.settings.soft_labels == "top":
-            return [_best(said, self._k, n_positions, self.n_items)]
-        return [_kept(part, self._k, n_positions, self.n_items) for part in said]
+        found = {column.name: self.teacher.column(column.name, batch) for column in self.inside}
+        if not self.form.parts:
+            return found
+        n_positions = int(batch.lengths.sum())
+        return found | self.form.rows(self.teacher.soft_labels(batch), n_positions, folds_of(self.teacher, rows))
 
     def kinds(self, users: Ragged | None) -> list[str]:
         """What the folder holds, in words."""
-        kinds = ["soft_labels"] if self.parts else []
-        kinds += ["item_vectors"] if self.tables or self.teacher.item_vectors() is not None else []
+        kinds = ["soft_labels"] if self.form.parts else []
+        kinds += ["lists"] if self.form.beside else []
+        kinds += ["item_vectors"] if self.form.tables or self.teacher.item_vectors() is not None else []
         kinds += ["user_vectors"] if users is not None and self.settings.user_vectors else []
-        return [*kinds, *(tap.column for tap in self.taps.taps)]
+        return [*kinds, *(column.name for column in self.inside)]
 
     def facts(self) -> dict[str, Any]:
         """How sure the teacher is at the beginnings of some windows, and what is to be said of that."""
-        if not self.parts:
+        if not self.form.parts:
             return {}
         rows = np.unique(np.linspace(0, len(self.positions) - 1, _LOOKED_AT).astype(np.int64))
         found = [sure for row in rows if (sure := self._sharpness(int(row))) is not None]
@@ -220,50 +180,8 @@ class _Plan:
         return sharpness(self.teacher.soft_labels(part), n_positions=length, n_items=self.n_items)
 
 
-def _layout(
-    labels: Sequence[Labels], settings: KnowledgeSettings, k: int, n_items: int, *, folds: int | None
-) -> tuple[list[Part], dict[str, Array], list[Column]]:
-    """Parts, tables and columns for labels of these forms; the teachers of all folds share columns."""
-    parts: list[Part] = []
-    tables: dict[str, Array] = {}
-    columns: list[Column] = []
-    of_one_fold = len(labels) // (folds or 1)
-    for number, part in enumerate(labels):
-        suffix = "" if len(labels) == 1 else f"_{number}"
-        if isinstance(part, FactorLabels):
-            fold, member = divmod(number, of_one_fold) if folds else (None, number)
-            column = f"history_vectors_{member}" if of_one_fold > 1 else "history_vectors"
-            table = f"item_vectors{suffix}"
-            parts.append(FactorPart(column, table, weight=part.weight, temperature=part.temperature, fold=fold))
-            tables[table] = part.item_vectors
-            columns += [Column(column, (part.item_vectors.shape[1],), settings.dtype)] if not fold else []
-        else:
-            lists = ListPart(f"top{suffix}", weight=part.weight)
-            parts.append(lists)
-            columns += lists.columns(k, n_items, settings.dtype)
-    return parts, tables, columns
-
-
-def _kept(part: Labels, k: int, n_positions: int, n_items: int) -> Labels:
-    return part if isinstance(part, FactorLabels) else _best([part], k, n_positions, n_items, weight=part.weight)
-
-
-def _best(said: list[Labels], k: int, n_positions: int, n_items: int, *, weight: float = 1.0) -> ListLabels:
-    """The best k of each position. One teacher keeps its own logits; a mixture gets the logarithms of its mean."""
-    part = said[0]
-    if len(said) > 1 or isinstance(part, ListLabels) or part.rows is not None:
-        return to_lists(said, k=k, n_positions=n_positions, n_items=n_items)
-    if isinstance(part, FactorLabels):
-        logits = torch.from_numpy(part.history_vectors) @ torch.from_numpy(part.item_vectors).T  # [P, N]
-    else:
-        logits = torch.from_numpy(np.asarray(part.logits, dtype=np.float32))
-    logits = logits / part.temperature if part.temperature != 1 else logits
-    values, items = torch.topk(logits, k, dim=1)
-    return ListLabels(items.numpy(), values.numpy(), torch.logsumexp(logits, dim=1).numpy(), weight=weight)
-
-
 def _write_tables(writer: KnowledgeWriter, teacher: KnowledgeSource, plan: _Plan, users: Ragged | None) -> None:
-    tables = dict(plan.tables)
+    tables = dict(plan.form.tables)
     if isinstance(teacher, FoldedTeacher):
         writer.write_table("folds", teacher.folds, dtype="int16")
     own = teacher.item_vectors()
@@ -274,22 +192,7 @@ def _write_tables(writer: KnowledgeWriter, teacher: KnowledgeSource, plan: _Plan
     if plan.settings.user_vectors:
         if users is None or not isinstance(teacher, VectorTeacher):
             raise SettingsError("user vectors need the users' histories and a teacher with history vectors")
-        _write_user_vectors(table_path(writer.folder, "user_vectors"), teacher, users, plan.settings.dtype)
-
-
-def _write_user_vectors(path: Path, teacher: VectorTeacher, users: Ragged, dtype: str) -> None:
-    """Straight to disk, so that memory does not grow with the users; zeros for a user without history."""
-    width = teacher.item_vectors().shape[1]
-    limit = int(teacher.module.max_length)  # type: ignore[arg-type]
-    with atomic_path(path) as temporary:
-        table = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=(len(users), width))
-        for rows in in_order(users.lengths, batch_size=_BATCH_WINDOWS):
-            known = rows[users.lengths[rows] > 0]
-            if len(known):
-                batch = Batch.of(list(users.take(known)), max_length=limit)
-                vectors = teacher.history_vectors(batch)
-                table[known] = vectors[np.cumsum(batch.lengths) - 1]
-        table.flush()
+        write_user_vectors(table_path(writer.folder, USER_VECTORS), teacher, users, plan.settings.dtype)
 
 
 def _batches(lengths: IntArray, most_positions: int) -> Iterator[IntArray]:
@@ -301,7 +204,7 @@ def _batches(lengths: IntArray, most_positions: int) -> Iterator[IntArray]:
 
 def _begins(per: str, lengths: IntArray) -> tuple[IntArray, IntArray]:
     """Where each window's rows begin in a column of this kind, and how many there are."""
-    counts = {"window": np.ones_like(lengths), "pair": lengths**2, "position": lengths}[per]
+    counts = row_counts(per, lengths)
     return np.cumsum(counts) - counts, counts
 
 

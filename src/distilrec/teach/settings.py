@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from distilrec.config import Settings
+from distilrec.models.taps import Tap
 
 
 class KnowledgeSettings(Settings):
@@ -14,9 +15,10 @@ class KnowledgeSettings(Settings):
 
     source: Literal["disk", "live"] = "disk"
     """Whether a student learns from a folder written once, or from the teacher asked for each batch."""
-    soft_labels: Literal["whole", "top", "none"] = "whole"
-    """Logits of the whole catalogue as two factors, the best `top_k` of each position, or none at all. A teacher whose
-    scores are no product gives lists in any case."""
+    soft_labels: Literal["whole", "top", "both", "none"] = "whole"
+    """Logits of the whole catalogue as two factors, the best `top_k` of each position, both (the factors are the soft
+    labels, and losses on ranking read the lists), or none at all. A teacher whose scores are no product gives lists in
+    any case."""
     top_k: int = Field(100, ge=1)
     """Length of the lists; the whole catalogue where that is shorter."""
     hidden: tuple[str, ...] = ()
@@ -24,7 +26,8 @@ class KnowledgeSettings(Settings):
     attention: tuple[str, ...] = ()
     """Paths of layers whose attention maps are kept."""
     relations: tuple[str, ...] = ()
-    """Paths of layers for which it is kept how alike the positions of a window are."""
+    """Paths of layers for which it is kept how alike the positions of a window are, such as `blocks.0` for its output
+    or `blocks.0.value` for its values."""
     relation_heads: int = Field(1, ge=1)
     """Into how many heads a layer is split for its relations."""
     user_vectors: bool = False
@@ -36,3 +39,12 @@ class KnowledgeSettings(Settings):
     """Number type on disk."""
     memory_mb: int = Field(512, ge=16)
     """Bound on the memory that extraction itself takes, whatever the number of users."""
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """What is looked for inside the teacher."""
+        return (
+            *(Tap("hidden", path) for path in self.hidden),
+            *(Tap("attention", path) for path in self.attention),
+            *(Tap.parse(f"relation.{path}", heads=self.relation_heads) for path in self.relations),
+        )
