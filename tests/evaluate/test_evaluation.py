@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from distilrec.errors import ArtifactError, DataError, SettingsError
+from distilrec.evaluate import evaluation
 from distilrec.evaluate.evaluation import Evaluation, average, evaluate
 from distilrec.types import Batch, Cases, Ragged
 
@@ -113,6 +114,16 @@ def test_batches_hold_histories_of_similar_length():
     scorer = NextItem()
     evaluate(scorer, cases_of(histories, [[2]] * 4), batch_size=2, quiet=True)
     assert [batch.items.shape for batch in scorer.seen] == [(2, 9), (2, 1)]
+
+
+def test_no_more_scores_are_held_at_once_than_memory_allows(monkeypatch):
+    """Room for 75 scores is room for two histories of 30 items; one is always scored."""
+    cases = cases_of([[1]] * 5, [[2]] * 5)
+    for room, expected in ((75, [2, 2, 1]), (1, [1] * 5)):
+        monkeypatch.setattr(evaluation, "_MOST_SCORES", room)
+        scorer = NextItem()
+        assert evaluate(scorer, cases, quiet=True).mean("mrr") == 1
+        assert [len(batch) for batch in scorer.seen] == expected
 
 
 def test_progress_is_said_on_standard_error_only_when_wanted(capsys):

@@ -24,6 +24,7 @@ METRICS_AT_K = {"ndcg": ndcg, "recall": recall, "hit_rate": hit_rate, "mrr": mrr
 TIES = "against the model"
 _ABOUT_THE_CASE = ("user", "history_length", "n_relevant")
 _FORMAT = 1
+_MOST_SCORES = 1 << 27  # held at once: 512 MiB
 _KEY = "distilrec.evaluation"  # the name of our entry in the Parquet file's own metadata
 
 
@@ -103,7 +104,8 @@ def evaluate(
 
     The scorer gets histories of similar length together, whole, or cut to its newest `max_length` items if it has
     an attribute of that name that is not None. What is excluded is always the whole history. An item that is relevant
-    twice in a case counts once. `split` names where the cases come from and is kept in the protocol.
+    twice in a case counts once. Of a very large catalogue fewer than `batch_size` histories are scored at once, so that
+    memory stays bounded. `split` names where the cases come from and is kept in the protocol.
     """
     _check_cases(cases)
     digest = digest_of_cases(cases)
@@ -111,7 +113,8 @@ def evaluate(
     check_cutoffs(cutoffs, scorer.n_items)
     if batch_size < 1:
         raise SettingsError(f"batch_size is {batch_size}; expected at least 1")
-    ranks = _ranks(scorer, cases, exclude_history, batch_size, quiet)
+    at_once = min(batch_size, max(1, _MOST_SCORES // scorer.n_items))
+    ranks = _ranks(scorer, cases, exclude_history, at_once, quiet)
     protocol = {
         "split": split,
         "exclude_history": exclude_history,

@@ -72,7 +72,7 @@ def distillation_loss(
     training loop looks rows up by the windows' own numbers for that reason.
     """
     parts = [soft_labels] if isinstance(soft_labels, SoftPart) else list(soft_labels or ())
-    _check(history_vectors, item_vectors, targets, alpha, temperature, label_smoothing)
+    check_inputs(history_vectors, item_vectors, targets, alpha, temperature, label_smoothing)
     if alpha > 0 and not parts:
         raise SettingsError(f"alpha is {alpha}, but no teacher's soft labels were given; give them or set alpha to 0")
     check_parts(parts, n_positions=len(targets), n_items=len(item_vectors))
@@ -241,7 +241,7 @@ def _expected_logit(shares: Tensor, history: Tensor, items: Tensor) -> Tensor:
     return ((shares @ items).float() * history.float()).sum(dim=1)
 
 
-def _check(
+def check_inputs(
     history: Tensor,
     items: Tensor,
     targets: Tensor,
@@ -249,6 +249,7 @@ def _check(
     temperature: float,
     smoothing: float,
 ) -> None:
+    """Refuse tables that do not fit together, and settings that make no sense."""
     if history.ndim != 2 or items.ndim != 2 or history.shape[1] != items.shape[1]:
         raise SettingsError(
             f"history vectors have shape {tuple(history.shape)} and item vectors {tuple(items.shape)}; "

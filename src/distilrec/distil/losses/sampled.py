@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distilrec.distil.losses.catalogue import CatalogueLoss, Trust, _check
+from distilrec.distil.losses.catalogue import CatalogueLoss, Trust, check_inputs
 from distilrec.distil.losses.lists import find_columns, gather_logits
 from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart, check_parts
 from distilrec.errors import SettingsError
@@ -70,7 +70,7 @@ def sampled_distillation_loss(
     too: it becomes part of an even tail.
     """
     parts = [soft_labels] if isinstance(soft_labels, SoftPart) else list(soft_labels or ())
-    _check(history_vectors, item_vectors, targets, alpha, temperature, label_smoothing)
+    check_inputs(history_vectors, item_vectors, targets, alpha, temperature, label_smoothing)
     if alpha > 0 and not parts:
         raise SettingsError(f"alpha is {alpha}, but no teacher's soft labels were given; give them or set alpha to 0")
     check_parts(parts, n_positions=len(targets), n_items=len(item_vectors))
