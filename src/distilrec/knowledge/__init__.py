@@ -3,6 +3,7 @@
 from distilrec.knowledge.folder import Knowledge
 from distilrec.knowledge.labels import DenseLabels, FactorLabels, Labels, ListLabels
 from distilrec.knowledge.layout import Column, FactorPart, ListPart
+from distilrec.knowledge.several import SeveralTeachers
 from distilrec.knowledge.source import KnowledgeSource
 from distilrec.knowledge.writer import KnowledgeWriter
 
@@ -17,4 +18,5 @@ __all__ = [
     "Labels",
     "ListLabels",
     "ListPart",
+    "SeveralTeachers",
 ]
