@@ -96,7 +96,8 @@ LITERAL = {
         [binary(1 / (1 + math.exp(-(b + 0.5) / 2)), a) for a, b in zip(s, t, strict=True)],
     ),
     "margin": lambda s, t, u: (
-        mean([max(0, 0.7 - (s[i] - s[i + 1])) for i in range(len(s) - 1)]) + max(0, 0.7 - (s[-1] - u[0])) if s else 0.0
+        mean([max(0, 0.7 - (s[i] - s[i + 1])) for i in range(len(s) - 1)])
+        + mean([max(0, 0.7 - (s[-1] - v)) for v in u if s])
     ),
 }
 
