@@ -39,7 +39,9 @@ def test_knowledge_is_taken_from_a_teacher_s_folder_or_an_artefact(command, fini
         called = command("knowledge", "take", teacher, prepared, "--out", out, *TEN, "--set", "top_k=5")
         assert called.code == 0, called.err
         assert re.search(r"wrote \S+: [\d,]+ bytes about [\d,]+ positions", called.out)
-        digests.append(Knowledge.open(out).digest())
+        found = Knowledge.open(out)
+        digests.append(found.digest())
+        assert found.manifest["teacher"] == {"kind": "transformer", "from": teacher.name}
     assert digests[0] == digests[1]
 
 
@@ -55,6 +57,14 @@ def test_verify_is_content_with_what_was_written_and_names_what_was_altered(comm
     called = command("knowledge", "verify", folder)
     assert called.code == 1
     assert "history_vectors-00000.npy: its SHA-256 is not the one in the manifest" in called.out
+
+
+def test_relations_are_taken_in_as_many_heads_as_the_settings_ask_for(command, finished, prepared, tmp_path):
+    settings = ["soft_labels=none", "relations=[blocks.0.value]", "relation_heads=4"]
+    sets = [part for setting in settings for part in ("--set", setting)]
+    called = command("knowledge", "take", finished.folder / "teacher", prepared, "--out", tmp_path / "k", *TEN, *sets)
+    assert called.code == 0, called.err
+    assert Knowledge.open(tmp_path / "k").column_width("relation.blocks.0.value") == 4
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "no manifest"])

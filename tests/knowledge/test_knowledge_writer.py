@@ -205,16 +205,24 @@ def test_the_end_does_not_wait_for_a_shard_that_nobody_works_on(tmp_path):
     [
         {"about": {**ABOUT, "teacher_digest": "t2"}},
         {"positions": np.array([2, 1, 3, 2, 1])},
-        {"windows_per_shard": 3},
         {"columns": (Column("history_vectors", (4,), "float16"),)},
     ],
-    ids=["teacher", "windows", "shards", "columns"],
+    ids=["teacher", "windows", "columns"],
 )
 def test_other_work_starts_afresh(folder, other):
-    """With another cut into shards, the old files would be taken for parts they are not."""
     (folder / "notes.txt").write_text("mine")
     assert next(number for number, _ in writer(folder, **other).missing()) == 0
     assert [name for name in files(folder) if not name.startswith(".")] == ["begun.json", "notes.txt"]
+
+
+@pytest.mark.parametrize("windows_per_shard", [1, 3])
+def test_work_that_is_gone_on_with_keeps_its_cut_into_shards(tmp_path, windows_per_shard):
+    """As with another bound on the memory. With another cut, the old files would be taken for parts they are not."""
+    fill(writer(tmp_path), upto=2)
+    work = writer(tmp_path, windows_per_shard=windows_per_shard)
+    assert fill(work) == [2]
+    finish(work)
+    np.testing.assert_array_equal(history_vectors(tmp_path), ROWS)
 
 
 def test_arrays_of_somebody_else_are_not_deleted(tmp_path):

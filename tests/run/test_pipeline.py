@@ -151,7 +151,7 @@ def test_a_run_may_learn_from_a_language_model_that_was_never_trained(small, fin
     teacher = f"teacher={{kind: zero_shot, model: {body}, candidates: 5, users: 12}}"
     found, _ = small.run(tmp_path / "run", teacher, "distil.start_from_teacher=false")
     assert "teacher" not in [row.name for row in found.results.rows]
-    knowledge = Knowledge.open(tmp_path / "run/knowledge/lists")
+    knowledge = Knowledge.open(tmp_path / "run/knowledge")
     lists = pl.read_parquet(tmp_path / "run/knowledge/rankings.parquet")
     assert lists["user_id"].n_unique() == 12
     assert lists.group_by("user_id").len()["len"].to_list() == [5] * 12

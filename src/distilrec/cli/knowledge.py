@@ -34,12 +34,12 @@ def take(
     Killed, the same command goes on where it stopped. Given several times at once, the processes share the work.
     """
     from distilrec.run.stages import load_prepared
-    from distilrec.run.teachers import open_teacher, take_knowledge
+    from distilrec.run.teachers import kind_of_teacher, open_teacher, take_knowledge
     from distilrec.teach.settings import KnowledgeSettings
 
     loaded, settings = load_prepared(prepared), settings_from(KnowledgeSettings, overrides)
-    source = open_teacher(teacher, loaded, max_length)
-    about = {"kind": type(source).__name__, "from": teacher.name}
+    source = open_teacher(teacher, loaded, max_length, relation_heads=settings.relation_heads)
+    about = {"kind": kind_of_teacher(teacher), "from": teacher.name}
     found = take_knowledge(source, loaded, out, max_length=max_length, settings=settings, about=about)
     for warning in found.manifest.get("warnings", []):
         typer.echo(f"warning: {warning}")

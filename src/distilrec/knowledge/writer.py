@@ -31,6 +31,7 @@ from distilrec.knowledge.layout import (
 from distilrec.types import IntArray
 
 _POLL_SECONDS = 0.2
+_SIZE = "windows_per_shard"
 
 
 class KnowledgeWriter:
@@ -56,27 +57,30 @@ class KnowledgeWriter:
             about: what identifies the work (teacher, its digest, data digests); other `about`, other knowledge.
             positions: how many positions each training window has, [windows].
             columns: what each shard holds.
+            windows_per_shard: of a new extraction; one that is gone on with keeps its own, so that no shard is lost.
         """
         if windows_per_shard < 1:
             raise KnowledgeError(f"windows_per_shard is {windows_per_shard}; expected at least 1")
         self.folder, self._about, self._columns = folder, dict(about), list(columns)
         self._positions = np.asarray(positions, dtype=np.int64)
-        self._starts = list(range(0, len(positions), windows_per_shard))
         self._windows_per_shard = windows_per_shard
         self._began = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / ".begin.lock"):
             self._begin()
+        self._starts = list(range(0, len(positions), self._windows_per_shard))
 
     def _begin(self) -> None:
         work = {
             "about": sha256_of_value(self._about),
             "positions": sha256_of_arrays({POSITIONS: self._positions}),
             "columns": [vars(column) | {"shape": list(column.shape)} for column in self._columns],
-            "windows_per_shard": self._windows_per_shard,
+            _SIZE: self._windows_per_shard,
         }
         begun, arrays = (self.folder / BEGUN).exists(), sorted(self.folder.glob("*.npy"))
-        if begun and read_json(self.folder / BEGUN) == work:
+        held = read_json(self.folder / BEGUN) if begun else {}
+        if begun and held == {**work, _SIZE: held.get(_SIZE)}:
+            self._windows_per_shard = int(held[_SIZE])
             return
         if arrays and not begun:
             raise KnowledgeError(

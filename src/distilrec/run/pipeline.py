@@ -12,7 +12,6 @@ import yaml
 
 from distilrec import __version__
 from distilrec.card import write_card
-from distilrec.encode.folder import digest_of_folder, locate, transformer_folder
 from distilrec.encode.items import digest_of_encoders
 from distilrec.errors import SettingsError
 from distilrec.evaluate.evaluation import Evaluation, average
@@ -24,12 +23,11 @@ from distilrec.recommender import Id, Recommender
 from distilrec.run import stages
 from distilrec.run.finished import Run, outside_ids
 from distilrec.run.folder import RunFolder, Say, digest_of_stage
+from distilrec.run.ranked import RanksOnly, decides_ranks, ranked_knowledge
 from distilrec.run.recipe import Recipe, with_paths
 from distilrec.run.results import Results, gather_results
 from distilrec.run.teacher_stages import (
     SPEED_ONLY,
-    OutsideTeacher,
-    ZeroShotTeacher,
     reads_text,
     reads_vectors,
     without_speed,
@@ -39,12 +37,10 @@ from distilrec.run.teachers import (
     fit_folds,
     fit_teacher,
     forget_checkpoint,
-    import_knowledge,
     open_teacher,
     score_of,
     take_knowledge,
 )
-from distilrec.run.zero_shot import zero_shot_knowledge
 
 _POPULARITY_METRIC = "ndcg@10"  # what a teacher is held against popularity by
 ALONE, DISTILLED, TEACHER = "student_alone", "distilled", "teacher"
@@ -79,12 +75,7 @@ class _Pipeline:
         self.validate = stages.validator(self.prepared, self.recipe.evaluate)
         models = {name: [folder] for name, folder in self._baselines().items()}
         teacher = self.recipe.teacher
-        if isinstance(teacher, OutsideTeacher):
-            knowledge, key = self._imported(teacher)
-        elif isinstance(teacher, ZeroShotTeacher):
-            knowledge, key = self._asked(teacher)
-        else:
-            knowledge, key = self._taught(models)
+        knowledge, key = self._ranked(teacher) if isinstance(teacher, RanksOnly) else self._taught(models)
         models[ALONE] = [self._student(ALONE, seed) for seed in self.recipe.seeds]
         models[DISTILLED] = [self._student(DISTILLED, seed, knowledge, key) for seed in self.recipe.seeds]
         for name, folders in models.items():
@@ -138,43 +129,21 @@ class _Pipeline:
 
         return self.folder.stage("vectors", inputs, work)
 
-    def _imported(self, stage: OutsideTeacher) -> tuple[KnowledgeSource, str]:
-        """What others said: there is no teacher to train or to judge."""
-        max_length = self.recipe.student.model.max_length
-        inputs = {
-            "data": self.data_key,
-            "max_length": max_length,
-            "reading": stage.reading.model_dump(mode="json"),
-            "files": [sha256_of_file(path) if path else None for path in (stage.rankings, stage.vectors)],
-        }
-
-        def work(folder: Path) -> None:
-            for line in import_knowledge(stage, self.prepared, folder, max_length=max_length)[1]:
-                self.say(f"  {line}")
-
-        done = self.folder.stage("knowledge", inputs, work)
-        return Knowledge.open(done), digest_of_stage(done)
-
-    def _asked(self, stage: ZeroShotTeacher) -> tuple[KnowledgeSource, str]:
-        """What a language model says that was not trained: nor is it judged, since it ranks a few items only."""
+    def _ranked(self, stage: RanksOnly) -> tuple[KnowledgeSource, str]:
+        """What others said, or a language model that was not trained: there is no teacher to train or to judge."""
         max_length, template = self.recipe.student.model.max_length, self.recipe.encode.template
-        inputs = {
-            "data": self.data_key,
-            "max_length": max_length,
-            "language_model": digest_of_folder(transformer_folder(locate(stage.model, quiet=self.quiet))),
-            **stage.model_dump(mode="json", exclude={"model"}),
-        }
+        text = template if isinstance(template, str) else None
+        decides = decides_ranks(stage, template=text, quiet=self.quiet)
 
         def work(folder: Path) -> None:
-            text = template if isinstance(template, str) else None
-            told = zero_shot_knowledge(
+            told = ranked_knowledge(
                 stage, self.prepared, folder, max_length=max_length, template=text, quiet=self.quiet
             )
             for line in told[1]:
                 self.say(f"  {line}")
 
-        done = self.folder.stage("knowledge", inputs, work)
-        return Knowledge.open(done / "lists"), digest_of_stage(done)
+        done = self.folder.stage("knowledge", {"data": self.data_key, "max_length": max_length, **decides}, work)
+        return Knowledge.open(done), digest_of_stage(done)
 
     def _taught(self, models: dict[str, list[Path]]) -> tuple[KnowledgeSource, str]:
         models[TEACHER] = [self._teacher()]
@@ -211,7 +180,7 @@ class _Pipeline:
         """From disk, or the teacher itself; the key says what the teacher can have said."""
         key, settings = digest_of_stage(self.teacher), self.recipe.knowledge
         max_length = self.recipe.student.model.max_length
-        teacher = open_teacher(self.teacher, self.prepared, max_length)
+        teacher = open_teacher(self.teacher, self.prepared, max_length, relation_heads=settings.relation_heads)
         if settings.source == "live":
             return teacher, key
         inputs = {

@@ -222,20 +222,32 @@ def fit_folds(stage: TeacherStage, lessons: Lessons, folder: Path, *, folds: int
     write_json(folder / _FOLDS / "folds.json", {"folds": folds, "of_users": of_users.tolist()})
 
 
-def open_teacher(folder: Path, prepared: Prepared, max_length: int) -> KnowledgeSource:
-    """The teacher of a folder; one for each fold where there are several."""
+def open_teacher(folder: Path, prepared: Prepared, max_length: int, *, relation_heads: int = 1) -> KnowledgeSource:
+    """The teacher of a folder; one for each fold where there are several.
+
+    `relation_heads` is into how many heads a layer is split for its relations.
+    """
     if not (folder / _FOLDS / "folds.json").is_file():
-        return as_teacher(_model(folder, prepared))
+        return as_teacher(_model(folder, prepared), relation_heads=relation_heads)
     told = read_json(folder / _FOLDS / "folds.json")
     windows = Windows.cut(prepared.split.train, max_length=max_length)
     of_windows = np.asarray(told["of_users"], dtype=np.int64)[windows.owners]
     models = [_model(folder / _FOLDS / str(fold), prepared) for fold in range(told["folds"])]
-    return FoldedTeacher([as_teacher(model) for model in models], of_windows)
+    return FoldedTeacher([as_teacher(model, relation_heads=relation_heads) for model in models], of_windows)
+
+
+def kind_of_teacher(folder: Path) -> str:
+    """Which kind of model a teacher's folder, or an artefact, holds."""
+    return str(read_json(_artefact(folder) / "config.json")["model"]["kind"])
+
+
+def _artefact(folder: Path) -> Path:
+    return folder / "artefact" if (folder / "artefact").is_dir() else folder
 
 
 def _model(folder: Path, prepared: Prepared) -> Model:
     """The model of a teacher's folder, or of an artefact."""
-    recommender = Recommender.from_pretrained(folder / "artefact" if (folder / "artefact").is_dir() else folder)
+    recommender = Recommender.from_pretrained(_artefact(folder))
     check_same_catalogue(recommender, prepared, "the teacher")
     return recommender.model
 

@@ -9,19 +9,18 @@ from typing import Any
 from distilrec.config import apply_overrides, parse
 from distilrec.files import read_json
 from distilrec.knowledge import Knowledge
+from distilrec.run.ranked import RanksOnly, ranked_knowledge
 from distilrec.run.recipe import EvaluateStage, TeacherAndKnowledge
 from distilrec.run.stages import Prepared, validator
-from distilrec.run.teacher_stages import OutsideTeacher, ZeroShotTeacher, max_length_of
+from distilrec.run.teacher_stages import max_length_of
 from distilrec.run.teachers import (
     Lessons,
     fit_folds,
     fit_teacher,
     forget_checkpoint,
-    import_knowledge,
     open_teacher,
     take_knowledge,
 )
-from distilrec.run.zero_shot import zero_shot_knowledge
 
 _USUAL_LENGTH = 50  # of windows, for a teacher that reads histories of any length
 
@@ -43,12 +42,10 @@ def teach(
     quiet: bool = False,
 ) -> tuple[str, Knowledge]:
     """Make a teacher in `out` and its knowledge in `out/knowledge`; return how it did, and the knowledge."""
-    if isinstance(settings.teacher, OutsideTeacher):
-        found, lines = import_knowledge(settings.teacher, prepared, out / "knowledge", max_length=_USUAL_LENGTH)
-        return "\n".join(lines), found
-    if isinstance(settings.teacher, ZeroShotTeacher):
-        found, lines = zero_shot_knowledge(
-            settings.teacher, prepared, out / "knowledge", max_length=_USUAL_LENGTH, template=template, quiet=quiet
+    place = out / "knowledge"
+    if isinstance(settings.teacher, RanksOnly):
+        found, lines = ranked_knowledge(
+            settings.teacher, prepared, place, max_length=_USUAL_LENGTH, template=template, quiet=quiet
         )
         return "\n".join(lines), found
     lessons = Lessons(prepared, vectors, template, validator(prepared, EvaluateStage()))
@@ -57,9 +54,9 @@ def teach(
         fit_folds(settings.teacher, lessons, out, folds=settings.knowledge.folds, quiet=quiet)
     length = max_length_of(settings.teacher) or _USUAL_LENGTH
     knowledge = take_knowledge(
-        open_teacher(out, prepared, length),
+        open_teacher(out, prepared, length, relation_heads=settings.knowledge.relation_heads),
         prepared,
-        out / "knowledge",
+        place,
         max_length=length,
         settings=settings.knowledge,
         about={"kind": settings.teacher.kind, "validation": score},

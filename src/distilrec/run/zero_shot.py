@@ -31,7 +31,7 @@ def zero_shot_knowledge(
     template: str | None = None,
     quiet: bool = False,
 ) -> tuple[Knowledge, list[str]]:
-    """Ask the language model about some users, and make knowledge of its answers; `folder` keeps them as Parquet too.
+    """Ask the language model about some users, and make knowledge of its answers, which `rankings.parquet` keeps too.
 
     Each user's last training event is what is to be ranked first, so it is left out of the history.
     """
@@ -47,7 +47,7 @@ def zero_shot_knowledge(
     )
     knowledge, report = import_rankings(
         folder / "rankings.parquet",
-        folder / "lists",
+        folder,
         interactions=prepared.interactions,
         split=prepared.split,
         max_length=max_length,
