@@ -72,6 +72,14 @@ def compare(
     return Comparison(metric, names, (a.mean(metric), b.mean(metric)), level, result)
 
 
+def share_of_lead(distilled: float, *, alone: float, teacher: float) -> float | None:
+    """How much of the teacher's lead over the student alone a distilled student has recovered.
+
+    1 is level with the teacher, above 1 better than it, below 0 worse than alone; none where the teacher leads nobody.
+    """
+    return (distilled - alone) / (teacher - alone) if teacher > alone else None
+
+
 def metric_title(metric: str) -> str:
     """A metric's name as people write it: `ndcg@10` becomes `NDCG@10`."""
     name, at, k = metric.partition("@")

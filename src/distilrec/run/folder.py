@@ -23,6 +23,10 @@ _STAGE, _RUN, _LOCK = "stage.json", "run.json", ".lock"
 Say = Callable[[str], None]
 
 
+class FolderBusyError(ArtifactError):
+    """Another process works in the folder."""
+
+
 class RunFolder:
     """A folder that holds one run."""
 
@@ -96,7 +100,7 @@ class RunFolder:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ArtifactError(
+                raise FolderBusyError(
                     f"another process is working in {self.path}; wait for it or give another --out"
                 ) from None
             _sweep(self.path)
