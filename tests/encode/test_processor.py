@@ -1,7 +1,7 @@
 import pytest
 
 from distilrec.encode import processor
-from distilrec.encode.processor import fast_bf16_flags
+from distilrec.encode.processor import fast_bf16_flags, takes_bf16
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,19 @@ def test_the_processors_own_names_are_read(tmp_path, monkeypatch, content, expec
 def test_where_the_system_does_not_tell_there_are_none(tmp_path, monkeypatch):
     monkeypatch.setattr(processor, "_CPU_INFO", tmp_path / "absent")
     assert fast_bf16_flags() == []
+
+
+@pytest.mark.parametrize("flags", [["avx512_bf16"], []])
+def test_a_processor_takes_bfloat16_where_it_has_instructions_for_it_unless_told(monkeypatch, flags):
+    monkeypatch.setattr(processor, "fast_bf16_flags", lambda: flags)
+    assert takes_bf16("auto", "cpu") == bool(flags)
+    assert takes_bf16("bfloat16", "cpu")
+    assert not takes_bf16("float32", "cpu")
+    assert not takes_bf16("auto", "mps")  # the processor's instructions are no matter there
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_gpu_is_asked_itself(monkeypatch, supported):
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: supported)
+    assert takes_bf16("auto", "cuda:1") == supported
+    assert not takes_bf16("float32", "cuda")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tiny_bert import MAX_POSITIONS, add_modules
 
+from distilrec.encode import processor
 from distilrec.encode import text as encode_text
 from distilrec.encode.text import TextEncoder, _batches, _do_each, choose_dtype
 from distilrec.errors import MissingExtraError, SettingsError, SourceError
@@ -144,10 +145,10 @@ def test_bfloat16_gives_nearly_the_same_directions(bert):
 
 
 def test_auto_takes_bfloat16_where_the_processor_has_it(monkeypatch):
-    monkeypatch.setattr(encode_text, "fast_bf16_flags", lambda: ["avx512_bf16"])
+    monkeypatch.setattr(processor, "fast_bf16_flags", lambda: ["avx512_bf16"])
     assert choose_dtype("auto", "cpu") is torch.bfloat16
     assert choose_dtype("float32", "cpu") is torch.float32
-    monkeypatch.setattr(encode_text, "fast_bf16_flags", list)
+    monkeypatch.setattr(processor, "fast_bf16_flags", list)
     assert choose_dtype("auto", "cpu") is torch.float32
 
 

@@ -1,4 +1,4 @@
-"""What this machine's processor is good at, without loading torch."""
+"""What this machine's processor is good at, without loading torch for it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ def fast_bf16_flags() -> list[str]:
     """
     flags = _flags(_CPU_INFO)
     return [flag for flag in _BF16_FLAGS if flag in flags]
+
+
+def takes_bf16(wanted: str, device: str) -> bool:
+    """Whether matrix products are done in bfloat16: as `wanted` says; with auto, where that is faster than float32.
+
+    `device` is torch's name of it, such as cpu or cuda:1.
+    """
+    if wanted != "auto":
+        return wanted == "bfloat16"
+    if device.startswith("cuda"):
+        import torch
+
+        return bool(torch.cuda.is_bf16_supported())
+    return device == "cpu" and bool(fast_bf16_flags())
 
 
 @cache

@@ -13,7 +13,7 @@ import numpy as np
 
 from distilrec.encode.folder import EncoderFolder, locate, read_folder
 from distilrec.encode.layers import POOLING, Layer, load_layer
-from distilrec.encode.processor import fast_bf16_flags
+from distilrec.encode.processor import takes_bf16
 from distilrec.encode.settings import Dtype
 from distilrec.errors import MissingExtraError, SettingsError, SourceError
 from distilrec.memory import keep_freed_memory
@@ -225,7 +225,4 @@ def choose_dtype(dtype: Dtype, device: str) -> torch.dtype:
     """The number type; auto is bfloat16 where that is fast."""
     import torch
 
-    if dtype != "auto":
-        return torch.bfloat16 if dtype == "bfloat16" else torch.float32
-    gains = torch.cuda.is_bf16_supported() if device.startswith("cuda") else bool(fast_bf16_flags())
-    return torch.bfloat16 if gains else torch.float32
+    return torch.bfloat16 if takes_bf16(dtype, device) else torch.float32

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distilrec.encode.processor import fast_bf16_flags
+from distilrec.encode.processor import takes_bf16
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.models.body import Body, BodySettings, body_from_config
 from distilrec.models.checks import check_batch
@@ -97,7 +97,7 @@ class ItemLanguageModel(ProductForm):
 
     def _through_body(self, x: Tensor) -> Tensor:
         """[B, L, H] -> [B, L, H]; in training, who trains decides about the precision."""
-        outside = not self.training and _in_bfloat16(self.settings.precision, x.device)
+        outside = not self.training and takes_bf16(self.settings.precision, x.device.type)
         with torch.autocast(x.device.type, torch.bfloat16) if outside else nullcontext():
             hidden: Tensor = self.body(x)
         return hidden
@@ -115,9 +115,3 @@ def _check_length(max_length: int, body: Body) -> None:
         raise SettingsError(
             f"max_length is {max_length}, but the body reads at most {body.max_positions} positions; lower max_length"
         )
-
-
-def _in_bfloat16(precision: str, device: torch.device) -> bool:
-    if precision != "auto":
-        return precision == "bfloat16"
-    return torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(fast_bf16_flags())

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from distilrec.config import Settings
-from distilrec.encode.processor import fast_bf16_flags
+from distilrec.encode.processor import takes_bf16
 from distilrec.errors import ArtifactError, TrainingError
 from distilrec.models.body import Body, body_from_config
 from distilrec.models.checks import check_batch
@@ -217,7 +217,8 @@ class TextLanguageModel(nn.Module):
         was_training, device = self.training, self.log_scale.device
         self.eval()
         try:
-            faster = torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(self.settings.precision, device))
+            rough = takes_bf16(self.settings.precision, device.type)
+            faster = torch.autocast(device.type, torch.bfloat16, enabled=rough)
             # Not torch.inference_mode: the item vectors are kept, and may be asked for outside of it.
             with torch.inference_mode(False), torch.no_grad(), faster:
                 yield
@@ -254,12 +255,6 @@ class TextLanguageModel(nn.Module):
 def _histories(batch: Batch, rows: Iterable[int], lengths: Iterable[int]) -> list[IntArray]:
     """The first so many items of some of a batch's histories."""
     return [batch.items[row, :length] for row, length in zip(rows, lengths, strict=True)]
-
-
-def _in_bfloat16(precision: str, device: torch.device) -> bool:
-    if precision != "auto":
-        return precision == "bfloat16"
-    return torch.cuda.is_bf16_supported() if device.type == "cuda" else bool(fast_bf16_flags())
 
 
 def _texts_of(state: Mapping[str, np.ndarray[Any, Any]], vocabulary: int) -> Ragged:
