@@ -54,6 +54,7 @@ def test_rows_of_positions_are_the_dilated_convolution_of_torch(dilation, length
 
 def test_a_block_is_two_convolutions_the_second_twice_as_wide_added_to_what_came_in():
     block, x = DilatedBlock(DILATED, dilation=4), torch.randn(2, 30, 4)
+    block.scale.data.fill_(0.5)
     hidden = x
     for place, dilation in enumerate((4, 8)):
         depthwise = torch.zeros_like(hidden)
@@ -61,7 +62,7 @@ def test_a_block_is_two_convolutions_the_second_twice_as_wide_added_to_what_came
             moved = F.pad(hidden, (0, 0, back * dilation, 0))[:, :30]
             depthwise += moved * block.depthwise[place].weight[:, 2 - back]
         hidden = F.relu(block.norms[place](block.pointwise[place](depthwise)))
-    torch.testing.assert_close(block.eval()(x), x + hidden)
+    torch.testing.assert_close(block.eval()(x), x + 0.5 * hidden)
 
 
 @pytest.mark.parametrize(("kernel", "blocks", "reach"), [(3, 1, 6), (2, 1, 3), (3, 2, 30), (2, 3, 63)])
@@ -110,7 +111,7 @@ def literal_caser(model, vectors):
             values = [F.relu((newest[at : at + height] * weight).sum() + bias) for at in range(window - height + 1)]
             found.append(max(values)[None])
     found += [weights.flip(0) @ newest for weights in body.vertical]
-    return model.norm(body.out(torch.cat(found)))
+    return model.norm(vectors[-1] + body.scale * body.out(torch.cat(found)))
 
 
 @pytest.mark.parametrize("history", [[1], [1, 2], [3, 1, 2], [5, 5, 4, 3, 7, 9]])
@@ -135,10 +136,10 @@ def test_caser_sees_no_further_than_its_window():
 
 
 def test_the_parameters_can_be_counted_by_hand():
-    """Items 12 x 4; a convolution has 4 x 3, 4 x 4 + 4 and a norm of 8; one norm at the end."""
-    assert CNN(DILATED, N_ITEMS).n_parameters == 48 + 2 * 2 * (12 + 20 + 8) + 8
-    # 2 filters of each of 1, 2, 3 items; their biases; 2 x 3 vertical; out of 6 + 2 x 4; a norm before, a norm after
-    assert CNN(CASER, N_ITEMS).n_parameters == 48 + 2 * 4 * (1 + 2 + 3) + 6 + 6 + (14 * 4 + 4) + 8 + 8
+    """Items 12 x 4; a convolution has 4 x 3, 4 x 4 + 4 and a norm of 8; a scale for each two; one norm at the end."""
+    assert CNN(DILATED, N_ITEMS).n_parameters == 48 + 2 * (2 * (12 + 20 + 8) + 1) + 8
+    # 2 filters of each of 1, 2, 3 items; their biases; 2 x 3 vertical; out of 6 + 2 x 4 and its scale; two norms
+    assert CNN(CASER, N_ITEMS).n_parameters == 48 + 2 * 4 * (1 + 2 + 3) + 6 + 6 + (14 * 4 + 4 + 1) + 8 + 8
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,13 @@ def test_each_size_changes_how_much_is_learnt(shape, changes):
     for field, value in changes.items():
         other = CNN(shape.with_changes(**{field: value}), N_ITEMS)
         assert other.n_parameters != CNN(shape, N_ITEMS).n_parameters, field
+
+
+@pytest.mark.parametrize("shape", [DILATED, CASER])
+def test_it_begins_as_the_newest_item_itself(shape):
+    """Normalised: its scores are the items most like it."""
+    model = CNN(shape, N_ITEMS).eval()
+    torch.testing.assert_close(last_vector(model, [1, 2, 3]), F.layer_norm(model.table.weight.detach()[3], (4,)))
 
 
 @pytest.mark.parametrize("shape", [DILATED, CASER])

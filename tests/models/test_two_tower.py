@@ -25,14 +25,21 @@ def make(settings=SHAPE, **options):
 
 def test_the_history_is_pooled_to_a_mean_and_one_in_which_each_older_item_counts_half():
     x = torch.tensor([[[4.0], [1.0], [7.0]]])
-    plain, recent = TwoTower(SHAPE, N_ITEMS)._pool(x)[0].T
+    plain, recent = (mean.flatten() for mean in TwoTower(SHAPE, N_ITEMS)._pool(x))
     assert plain.tolist() == pytest.approx([4, 5 / 2, 12 / 3])
     assert recent.tolist() == pytest.approx([4, (2 * 1 + 4) / 3, (4 * 7 + 2 * 1 + 4) / 7])
 
 
+def test_the_history_tower_begins_as_the_second_mean():
+    model = TwoTower(SHAPE, N_ITEMS).eval()
+    items = model.item_vectors().detach()
+    histories, _ = model(Batch.of([[3, 1]]))
+    torch.testing.assert_close(histories[-1], F.layer_norm((items[3] + 2 * items[1]) / 3, (4,)))
+
+
 def test_a_longer_half_life_remembers_more():
     x = torch.tensor([[[1.0], [0.0]]])
-    short, long = (TwoTower(SHAPE.with_changes(half_life=h), N_ITEMS)._pool(x)[0, 1, 1] for h in (1, 10))
+    short, long = (TwoTower(SHAPE.with_changes(half_life=h), N_ITEMS)._pool(x)[1][0, 1] for h in (1, 10))
     assert float(short) == pytest.approx(1 / 3)
     assert short < long < 1 / 2
 
@@ -50,7 +57,7 @@ def test_towers_are_two_layers_each_written_out():
     plain = (items[first] + items[second] + items[third]) / 3
     recent = (items[first] + 2 * items[second] + 4 * items[third]) / 7
     pooled = model.pooled_norm(torch.cat([plain, recent]))
-    wanted = model.norm(model.history_out(F.relu(model.history_in(pooled))))
+    wanted = model.norm(recent + model.scale * model.history_out(F.relu(model.history_in(pooled))))
     histories, _ = model(Batch.of([[first, second, third]]))
     torch.testing.assert_close(histories[-1], wanted)
 
@@ -75,8 +82,8 @@ def test_folded_it_scores_the_same_and_has_no_item_tower(content):
 
 
 def test_the_parameters_can_be_counted_by_hand():
-    """Items 12 x 4, a hidden layer of 8: two layers with their biases and a norm or two in each tower."""
-    history, items = 16 + (8 * 8 + 8) + (8 * 4 + 4) + 8, 8 + (4 * 8 + 8) + (8 * 4 + 4)
+    """Items 12 x 4, a hidden layer of 8: two layers with their biases and a norm or two in each tower, and a scale."""
+    history, items = 16 + (8 * 8 + 8) + (8 * 4 + 4) + 1 + 8, 8 + (4 * 8 + 8) + (8 * 4 + 4)
     assert TwoTower(SHAPE, N_ITEMS).n_parameters == 48 + history + items
     assert TwoTower(SHAPE, N_ITEMS).fold().n_parameters == 48 + history
     assert TwoTower(SHAPE.with_changes(hidden_ratio=1), N_ITEMS).n_parameters < 48 + history + items

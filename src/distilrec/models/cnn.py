@@ -75,7 +75,8 @@ class DilatedBlock(nn.Module):
 
     Two convolutions, the second with twice the dilation, each normalised and rectified. A depthwise separable one
     (Chollet 2017) first mixes positions within each channel, then channels within each position: kernel + D weights
-    for each channel instead of kernel x D.
+    for each channel instead of kernel x D. What a block adds is scaled by a learnt number that starts at zero, as in
+    ReZero (Bachlechner et al. 2020): where one table goes in and out, it is best to begin with the items themselves.
     """
 
     def __init__(self, settings: CNNSettings, dilation: int) -> None:
@@ -86,13 +87,14 @@ class DilatedBlock(nn.Module):
         )
         self.pointwise = nn.ModuleList(nn.Linear(width, width) for _ in self.depthwise)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in self.depthwise)
+        self.scale = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, L, D]"""
         hidden = x
         for depthwise, pointwise, norm in zip(self.depthwise, self.pointwise, self.norms, strict=True):
             hidden = F.relu(norm(pointwise(depthwise(hidden))))
-        return x + dropout(hidden, self.dropout, self.training)
+        return x + self.scale * dropout(hidden, self.dropout, self.training)
 
 
 class CausalDepthwise(nn.Module):
@@ -124,9 +126,9 @@ class Caser(nn.Module):
 
     Horizontal filters span 1 to `window` neighbouring items; each gives its largest value within the window (equations
     4 to 6). Vertical filters are weighted sums over the window (equation 7). The paper looks at one window of a user
-    and adds a vector of the user; here every position has a window of its own, and a user is the history alone.
-    Item vectors are normalised first, since they start near zero, and what comes out is not rectified, since it meets
-    the table that went in.
+    and joins a vector of the user to it; here every position has a window of its own, and a user is the history alone.
+    As what comes out meets the table that went in, it is not rectified, and is added to the newest item's vector with
+    a learnt scale that starts at zero, as in the dilated form. Item vectors are normalised first, since they are small.
     """
 
     def __init__(self, settings: CNNSettings) -> None:
@@ -143,13 +145,15 @@ class Caser(nn.Module):
             torch.empty(settings.vertical_filters, window).uniform_(-(window**-0.5), window**-0.5)
         )  # [vertical filters, window], the newest item first
         self.out = nn.Linear(window * filters + settings.vertical_filters * width, width)
+        self.scale = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, L, D]"""
-        x = self.norm(x)
-        found = torch.cat([self._horizontal(x), self._vertical(x)], dim=-1)  # [B, L, window * filters + vertical * D]
-        mixed: Tensor = self.out(dropout(found, self.dropout, self.training))
-        return mixed
+        normed = self.norm(x)
+        found = [self._horizontal(normed), self._vertical(normed)]
+        joined = dropout(torch.cat(found, dim=-1), self.dropout, self.training)
+        added: Tensor = self.scale * self.out(joined)
+        return x + added
 
     def _horizontal(self, x: Tensor) -> Tensor:
         """The largest value of each filter within the window, [B, L, window * filters].

@@ -16,7 +16,7 @@ from distilrec.models.product_form import ProductForm
 from distilrec.models.tables import IdTable
 from distilrec.types import Batch
 
-_INPUT_STD = 0.1
+_INPUT_STD = 0.5
 
 
 class MatrixFactorisationSettings(Settings):

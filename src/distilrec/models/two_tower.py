@@ -39,7 +39,9 @@ class TwoTower(ProductForm):
     """The two towers of Covington et al. 2016 and Yi et al. 2019, over the history instead of a user's features.
 
     The history tower reads two means of the items up to each position, a plain one and one in which recent items
-    count more. What is pooled are the finished vectors that the item tower gives, so one table ships and the item
+    count more. What it makes of them is added to the second mean with a learnt scale that starts at zero (ReZero,
+    Bachlechner et al. 2020): where one table goes in and out, it is best to begin with the items themselves. What is
+    pooled are the finished vectors that the item tower gives, so one table ships and the item
     tower stays behind: a folded model has none.
     """
 
@@ -52,6 +54,7 @@ class TwoTower(ProductForm):
         self.pooled_norm = nn.LayerNorm(2 * settings.width)
         self.history_in = nn.Linear(2 * settings.width, hidden)
         self.history_out = nn.Linear(hidden, settings.width)
+        self.scale = nn.Parameter(torch.zeros(1))
         self.norm = nn.LayerNorm(settings.width)
         self.table: nn.Module = ItemTower(
             table if table is not None else IdTable(n_items, settings.width), settings.width, hidden
@@ -62,18 +65,20 @@ class TwoTower(ProductForm):
         check_batch(batch, len(item_vectors), self.max_length)
         items = torch.from_numpy(batch.items).to(item_vectors.device)
         x = dropout(F.embedding(items, item_vectors), self.settings.embedding_dropout, self.training)  # [B, L, D]
-        hidden = F.relu(self.history_in(self.pooled_norm(self._pool(x))))  # [B, L, hidden]
-        normed: Tensor = self.norm(self.history_out(dropout(hidden, self.settings.dropout, self.training)))
+        plain, recent = self._pool(x)
+        pooled = self.pooled_norm(torch.cat([plain, recent], dim=-1))  # [B, L, 2 D]
+        hidden = dropout(F.relu(self.history_in(pooled)), self.settings.dropout, self.training)  # [B, L, hidden]
+        normed: Tensor = self.norm(recent + self.scale * self.history_out(hidden))
         return normed
 
-    def _pool(self, x: Tensor) -> Tensor:
-        """The mean of what came up to each position, and that with recent items counting more, [B, L, 2 D]."""
+    def _pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean of what came up to each position, and that with recent items counting more, each [B, L, D]."""
         at = torch.arange(x.shape[1], device=x.device)
         ages = at[:, None] - at[None, :]  # [L, L], negative for what is still to come
         recent = 0.5 ** (ages.clamp(min=0) / self.settings.half_life)
         shares = torch.stack([torch.ones_like(recent), recent]).where(ages >= 0, 0.0)  # [2, L, L]
         shares = shares / shares.sum(dim=2, keepdim=True)
-        return torch.cat([share @ x for share in shares], dim=-1)
+        return shares[0] @ x, shares[1] @ x
 
     @classmethod
     def from_state(cls, settings: TwoTowerSettings, state: Arrays) -> Self:
