@@ -21,7 +21,7 @@ SMALL_STUDENT = ["--set", "model={width: 8, max_length: 10}", *TRAINING]
         ("encode", ["PREPARED", "--out", "--set"]),
         ("baselines", ["PREPARED", "--out", "--set"]),
         ("teach", ["PREPARED", "VECTORS", "--out", "--set"]),
-        ("distil", ["PREPARED", "--out", "--knowledge", "--teacher", "--set"]),
+        ("distil", ["PREPARED", "--out", "--knowledge", "--weight", "--teacher", "--set"]),
         ("evaluate", ["MODEL", "DATA", "--out", "--cases", "--cutoffs", "--exclude-history"]),
         ("recommend", ["MODEL", "--history", "-k", "--keep-history"]),
         ("compare", ["A", "B", "--metric"]),

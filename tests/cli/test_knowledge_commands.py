@@ -132,6 +132,17 @@ def test_a_student_learns_from_an_imported_file_alone(command, prepared, ranking
     assert "<- came next" in called.out or "thing" in called.out
 
 
+def test_a_student_learns_from_several_folders_with_a_share_each(command, finished, prepared, rankings, tmp_path):
+    assert command("knowledge", "import", rankings, prepared, "--out", tmp_path / "k", *TEN).code == 0
+    both = ["--knowledge", finished.folder / "knowledge", "--knowledge", tmp_path / "k"]
+    student = ["--set", "model={width: 8, max_length: 10}", *SHORT]
+    called = command("distil", prepared, "--out", tmp_path / "s", *both, "--weight", "0.7", "--weight", "0.3", *student)
+    assert called.code == 0, called.err
+    called = command("distil", prepared, "--out", tmp_path / "t", *both, "--weight", "0.7", "--weight", "0.2", *student)
+    assert called.code == 2
+    assert "the teachers' weights 0.7, 0.2 sum to 0.9; expected 1" in called.err
+
+
 def test_vectors_come_with_an_import_for_the_student_to_start_from(command, prepared, rankings, tmp_path):
     np.save(tmp_path / "vectors.npy", np.random.default_rng(0).normal(size=(24, 12)).astype(np.float32))
     out = tmp_path / "k"

@@ -231,6 +231,18 @@ def test_two_sources_of_knowledge_are_refused(prepared, taught):
         open_knowledge(taught / "knowledge", taught / "artefact", prepared, max_length=10)
 
 
+def test_several_folders_of_knowledge_are_one_source_with_a_share_each(prepared, taught):
+    folders = [taught / "knowledge"] * 2
+    assert open_knowledge(folders, None, prepared, max_length=10).weights == [0.5, 0.5]
+    several = open_knowledge(folders, None, prepared, max_length=10, weights=[0.25, 0.75])
+    assert several.weights == [0.25, 0.75]
+    np.testing.assert_array_equal(several.item_vectors(), Knowledge.open(folders[0]).item_vectors())
+    with pytest.raises(SettingsError, match=r"the teachers' weights 0\.25, 0\.25 sum to 0\.5; expected 1"):
+        open_knowledge(folders, None, prepared, max_length=10, weights=[0.25, 0.25])
+    with pytest.raises(KnowledgeError, match="knowledge is of another catalogue"):
+        open_knowledge(folders, None, renamed(prepared), max_length=10)
+
+
 def test_knowledge_of_other_data_is_refused_before_training(taught, tmp_path):
     other = markov_world(n_users=60, n_items=24, length=10, seed=9)
     with pytest.raises(KnowledgeError, match="was extracted from other training windows"):

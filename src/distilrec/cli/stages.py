@@ -89,7 +89,12 @@ def teach(
 def distil(
     prepared: DataFolder,
     out: Out,
-    knowledge: Annotated[Path | None, typer.Option(help="A knowledge folder; left out, plain training.")] = None,
+    knowledge: Annotated[
+        list[Path] | None, typer.Option(help="A knowledge folder, or several; left out, plain training.")
+    ] = None,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Share of each knowledge folder; left out, all have the same.")
+    ] = None,
     teacher: Annotated[Path | None, typer.Option(help="Or a teacher's artefact, asked while training.")] = None,
     overrides: Set = None,
 ) -> None:
@@ -100,7 +105,7 @@ def distil(
 
     loaded, settings = stages.load_prepared(prepared), settings_from(StudentAndTeacher, overrides)
     max_length = settings.model.max_length
-    source = open_knowledge(knowledge, teacher, loaded, max_length=max_length)
+    source = open_knowledge(knowledge, teacher, loaded, max_length=max_length, weights=weight)
     if source is None and "distil" in settings.model_fields_set:
         raise SettingsError("distil settings were given, but nothing to learn from; add --knowledge or --teacher")
     report = stages.train_student(

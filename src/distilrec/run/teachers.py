@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from distilrec.encode.templates import default_template, fill
 from distilrec.encode.whiten import project
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.files import read_json, write_json
-from distilrec.knowledge import Knowledge, KnowledgeSource
+from distilrec.knowledge import Knowledge, KnowledgeSource, SeveralTeachers
 from distilrec.models.kinds import Model
 from distilrec.models.popularity import Popularity
 from distilrec.recommender import Recommender
@@ -323,18 +323,28 @@ def worse_than_popularity(score: float, prepared: Prepared) -> list[str]:
 
 
 def open_knowledge(
-    folder: Path | None, teacher: Path | None, prepared: Prepared, *, max_length: int
+    folders: Path | Sequence[Path] | None,
+    teacher: Path | None,
+    prepared: Prepared,
+    *,
+    max_length: int,
+    weights: Sequence[float] | None = None,
 ) -> KnowledgeSource | None:
-    """Knowledge from disk, or from a teacher's folder on the fly, or none."""
-    if folder is not None and teacher is not None:
+    """Knowledge from one folder or several, or from a teacher's folder on the fly, or none.
+
+    `weights` are the folders' shares of the mixture; none gives each the same.
+    """
+    folders = [folders] if isinstance(folders, Path) else list(folders or ())
+    if (folders or weights) and teacher is not None:
         raise SettingsError("both a knowledge folder and a teacher were given; choose one")
     if teacher is not None:
         return open_teacher(teacher, prepared, max_length)
-    if folder is None:
-        return None
-    knowledge = Knowledge.open(folder)
-    knowledge.check_catalogue(prepared.interactions.item_ids_digest())
-    return knowledge
+    found = [Knowledge.open(folder) for folder in folders]
+    for knowledge in found:
+        knowledge.check_catalogue(prepared.interactions.item_ids_digest())
+    if len(found) > 1 or weights:
+        return SeveralTeachers(found, weights or [1 / len(found)] * len(found))
+    return found[0] if found else None
 
 
 def forget_checkpoint(folder: Path) -> None:
