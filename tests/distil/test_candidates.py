@@ -21,9 +21,10 @@ def student():
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    """16 items at a time in blocks of 4, so that 50 items make four chunks, the last one of two."""
+    """16 items at a time in blocks of 4, so that 50 items make four chunks, the last of two; 9 positions make three."""
     monkeypatch.setattr(candidates, "_CHUNK_ITEMS", 16)
     monkeypatch.setattr(candidates, "_BLOCK", 4)
+    monkeypatch.setattr(candidates, "_ROWS_AT_ONCE", 4)
 
 
 def settings(**changes):
@@ -36,47 +37,57 @@ def sets(listed):
 
 @pytest.mark.parametrize("k", [1, 3, 17, N])
 @pytest.mark.usefixtures("small_chunks")
-def test_with_every_row_scored_the_best_items_are_those_of_the_whole_product(student, k):
+def test_the_best_items_are_those_of_the_whole_product(student, k):
     history, items = student
-    found = best_items(history, items, k, rows_scored=P)
-    assert torch.equal(found, (history @ items.T).topk(k, dim=1).indices)
+    assert torch.equal(best_items(history, items, k), (history @ items.T).topk(k, dim=1).indices)
 
 
 def test_one_chunk_that_is_not_full_gives_the_same(student):
     history, items = student
-    assert torch.equal(best_items(history, items, 3, rows_scored=P), (history @ items.T).topk(3, dim=1).indices)
+    assert torch.equal(best_items(history, items, 3), (history @ items.T).topk(3, dim=1).indices)
 
 
 def test_bfloat16_finds_nearly_all_of_them():
     torch.manual_seed(1)
     history, items = torch.randn(20, 16), torch.randn(5000, 16)
-    found = best_items(history, items, 10, rows_scored=20, precision=torch.bfloat16)
+    found = best_items(history, items, 10, precision=torch.bfloat16)
     exact = (history @ items.T).topk(10, dim=1).indices
     both = sum(len(ours & theirs) for ours, theirs in zip(sets(found), sets(exact), strict=True))
     assert both >= 195
 
 
-def test_rows_that_are_not_scored_choose_from_what_the_others_found():
-    """One axis an item; rows 0 and 2 are scored and find items 0 and 3, so row 1, who wants item 1, gets 3 next."""
-    items = torch.eye(5)
-    history = torch.tensor([[1.0, 0, 0, 0, 0], [0, 1, 0, 0.5, 0], [0, 0, 0, 1, 0]])
-    assert best_items(history, items, 1, rows_scored=2).flatten().tolist() == [0, 3, 3]
-    assert best_items(history, items, 1, rows_scored=3).flatten().tolist() == [0, 1, 3]
-
-
 def test_no_positions_have_no_best_items(student):
-    assert best_items(student[0][:0], student[1], 3, rows_scored=2).shape == (0, 3)
+    assert best_items(student[0][:0], student[1], 3).shape == (0, 3)
+    assert choose_candidates(student[0][:0], student[1], settings=settings(student_top=3)).listed.shape == (0, 0)
 
 
 def test_more_best_items_than_the_catalogue_has_are_refused(student):
     with pytest.raises(SettingsError, match="k is 51; expected 1 to the catalogue's 50 items"):
-        best_items(*student, 51, rows_scored=2)
+        best_items(*student, 51)
 
 
 def test_the_students_own_best_items_are_listed(student):
     history, items = student
     found = choose_candidates(history, items, settings=settings(student_top=4, rows_scored=P))
     assert sets(found.listed) == sets((history @ items.T).topk(4, dim=1).indices)
+
+
+def test_positions_that_are_not_scored_choose_from_what_the_others_found():
+    """One axis an item. Positions 0 and 2 find items 0 and 3; position 1, who wants item 1 most, gets 3."""
+    items = torch.eye(5)
+    history = torch.tensor([[1.0, 0, 0, 0, 0], [0, 1, 0, 0.5, 0], [0, 0, 0, 1, 0]])
+    for scored, expected in ((2, [0, 3, 3]), (3, [0, 1, 3])):
+        found = choose_candidates(history, items, settings=settings(student_top=1, rows_scored=scored))
+        assert found.listed.flatten().tolist() == expected
+
+
+def test_and_from_what_the_teacher_listed_at_any_position():
+    """The teacher's item at position 2 is what the student's position 1 wants."""
+    items = torch.eye(5)
+    history = torch.tensor([[1.0, 0, 0, 0, 0], [0, 1, 0, 0.5, 0], [0, 0, 0, 1, 0]])
+    lists = SoftLists(torch.tensor([[-1], [-1], [1]]), torch.zeros(3, 1), torch.zeros(3))
+    wanted = settings(teacher_top=1, student_top=1, rows_scored=2)
+    assert sets(choose_candidates(history, items, settings=wanted, soft_labels=[lists]).listed) == [{0}, {1}, {1, 3}]
 
 
 def test_a_catalogue_smaller_than_what_is_asked_for_is_listed_and_drawn_whole(student):
@@ -100,7 +111,7 @@ def test_the_teachers_best_items_are_listed_whatever_form_it_has(student, form):
         "lists": SoftLists(logits.topk(10).indices[:, ten], logits.topk(10).values[:, ten], torch.zeros(P)),
         "lists that are just as long": SoftLists(best, logits.gather(1, best), torch.zeros(P)),
     }[form]
-    found = choose_candidates(*student, settings=settings(teacher_top=4, rows_scored=P), soft_labels=[part])
+    found = choose_candidates(*student, settings=settings(teacher_top=4), soft_labels=[part])
     assert sets(found.listed) == sets(best)
 
 

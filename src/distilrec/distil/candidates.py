@@ -10,13 +10,14 @@ from pydantic import Field
 from torch import Tensor
 
 from distilrec.config import Settings
-from distilrec.distil.losses.lists import gather_logits, top_items
+from distilrec.distil.losses.lists import gather_logits
 from distilrec.distil.losses.sampled import Candidates
 from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftPart
 from distilrec.errors import SettingsError
 
-_CHUNK_ITEMS = 8192
-_BLOCK = 32  # items whose best is looked at first
+_CHUNK_ITEMS = 2048
+_ROWS_AT_ONCE = 512
+_BLOCK = 32  # items whose best is looked at first; it and a chunk are powers of 2
 
 
 class CandidateSettings(Settings):
@@ -32,8 +33,8 @@ class CandidateSettings(Settings):
     random: int = Field(2000, ge=1)
     """Items drawn anew for each batch, which stand for all that are not listed."""
     rows_scored: int = Field(128, ge=1)
-    """Positions of a batch that are compared with every item to find the best; the others choose from what these
-    found. More cost time in proportion."""
+    """Positions of a batch where the student scores every item to find its best. The others choose theirs from what
+    these found and what the teacher listed."""
 
 
 @torch.no_grad()
@@ -48,86 +49,95 @@ def choose_candidates(
 ) -> Candidates:
     """The teacher's best items and the student's own for each position, and random ones for all.
 
+    Lists of a teacher are taken as they are. A teacher given as factors is compared with every item at every position,
+    which costs more than the rest of a step: of a million items, about a millisecond a position. Where an epoch is not
+    to pay that each time, keep its lists.
+
     Args:
         history_vectors: student, `[P, D]`.
         item_vectors: student, `[N, D]`.
-        soft_labels: what the teacher says of the same positions; its lists are taken as they are.
+        soft_labels: what the teacher says of the same positions.
         generator: of the random items; without one they depend on torch's own seed.
         precision: of the products with every item.
-
-    Best items of vectors are exact at `rows_scored` positions, evenly spaced over the batch. Any other position takes
-    its best from all that those found, so it depends on its own history, or one like it, being among them. A loss on
-    these candidates stays sound whatever the lists miss: it has more noise.
     """
     n_positions, n_items = len(history_vectors), len(item_vectors)
-    found = [history_vectors.new_zeros((n_positions, 0), dtype=torch.int64)]
+    found = [torch.empty((n_positions, 0), dtype=torch.int64, device=item_vectors.device)]
     for part in soft_labels if settings.teacher_top else ():
-        best = _teacher_best(part, min(settings.teacher_top, n_items), settings.rows_scored, precision)
+        best = _teacher_best(part, min(settings.teacher_top, n_items), precision)
         found.append(best if part.rows is None else _among(best, part.rows, n_positions))
+    listed = torch.cat(found, dim=1)  # [P, K]
     if settings.student_top:
         k = min(settings.student_top, n_items)
-        found.append(
-            best_items(history_vectors, item_vectors, k, rows_scored=settings.rows_scored, precision=precision)
-        )
+        own = _student_best(history_vectors, item_vectors, listed, k, settings.rows_scored, precision)
+        listed = torch.cat([listed, own], dim=1)
     device = generator.device if generator is not None else item_vectors.device
     drawn = torch.randperm(n_items, generator=generator, device=device)[: settings.random]
-    return Candidates(_narrowed(torch.cat(found, dim=1)), drawn.to(item_vectors.device))
+    return Candidates(_narrowed(listed), drawn.to(item_vectors.device))
 
 
 @torch.no_grad()
 def best_items(
-    history_vectors: Tensor,
-    item_vectors: Tensor,
-    k: int,
-    *,
-    rows_scored: int,
-    precision: torch.dtype = torch.float32,
+    history_vectors: Tensor, item_vectors: Tensor, k: int, *, precision: torch.dtype = torch.float32
 ) -> Tensor:
-    """About the k best items of each position, `[P, k]`: the best at `rows_scored` of them, of those at all others.
+    """The k best items of each position, best first, `[P, k]`, for catalogues that are too large for `top_items`.
 
-    In bfloat16 an item that is about as good as the last ones may be missed.
+    A few positions at a time meet a few items at a time, and only the best of every block of items is kept: the k best
+    items are in the k blocks whose best are highest. In bfloat16 an item about as good as the last ones may be missed.
     """
     if not 1 <= k <= len(item_vectors):
         raise SettingsError(f"k is {k}; expected 1 to the catalogue's {len(item_vectors)} items")
-    count = len(history_vectors)
-    rows = torch.linspace(0, max(count - 1, 0), min(rows_scored, count), device=history_vectors.device).long()
-    exact = _best_of_all(history_vectors[rows], item_vectors, k, precision)  # [S, k]
-    if len(rows) == count:
-        return exact
-    pool: Tensor = torch.unique(exact)
-    best: Tensor = pool[top_items(history_vectors, item_vectors[pool], k)]  # [P, k]
-    best[rows] = exact
-    return best
+    narrow = item_vectors.to(precision)
+    best = [_best_of_few(part, item_vectors, narrow, k) for part in torch.split(history_vectors, _ROWS_AT_ONCE)]
+    return torch.cat(best)
 
 
-def _best_of_all(history: Tensor, items: Tensor, k: int, precision: torch.dtype) -> Tensor:
-    """The k best, [S, k], for few positions and many items: the items go by in chunks.
-
-    The k best items are in the k blocks whose best are highest; a block is `_BLOCK` items of a chunk, far apart.
-    """
-    n_items, n_blocks = len(items), _CHUNK_ITEMS // _BLOCK
-    narrow = history.to(precision)
-    scores = narrow.new_full((len(history), _CHUNK_ITEMS), -math.inf)
-    maxima = []
-    for start in range(0, n_items, _CHUNK_ITEMS):
-        part = items[start : start + _CHUNK_ITEMS].to(precision)
-        scores[:, len(part) :] = -math.inf
-        torch.mm(narrow, part.T, out=scores[:, : len(part)])
-        maxima.append(scores.view(len(history), _BLOCK, n_blocks).amax(dim=1))
-    highest = torch.cat(maxima, dim=1)
-    blocks = highest.topk(min(k, highest.shape[1]), dim=1, sorted=False).indices
+def _best_of_few(history: Tensor, items: Tensor, narrow: Tensor, k: int) -> Tensor:
+    """Of a few positions, [S, k]; `narrow` is the table in the precision of the products."""
+    n_blocks = _CHUNK_ITEMS // _BLOCK  # of a chunk: block b is its items b, b + n_blocks, b + 2 * n_blocks, ...
+    maxima = _block_maxima(history.to(narrow.dtype), narrow)
+    blocks = maxima.topk(min(k, maxima.shape[1]), dim=1, sorted=False).indices  # [S, k]
     within = torch.arange(0, _CHUNK_ITEMS, n_blocks, device=items.device)
     chosen = (blocks // n_blocks * _CHUNK_ITEMS + blocks % n_blocks)[:, :, None] + within
-    chosen = chosen.flatten(1)  # [S, k * _BLOCK], some beyond the last item
-    beyond = chosen >= n_items
-    exact = gather_logits(history, items, chosen.masked_fill(beyond, -1)).masked_fill_(beyond, -math.inf)
-    return chosen.gather(1, exact.topk(k, dim=1).indices)
+    chosen = chosen.flatten(1)  # [S, k * _BLOCK], some of them beyond the last item
+    beyond = chosen >= len(items)
+    logits = gather_logits(history, items, chosen.masked_fill(beyond, -1)).masked_fill_(beyond, -math.inf)
+    return chosen.gather(1, logits.topk(k, dim=1).indices)
 
 
-def _teacher_best(part: SoftPart, k: int, rows_scored: int, precision: torch.dtype) -> Tensor:
+def _block_maxima(history: Tensor, items: Tensor) -> Tensor:
+    """The highest score in each block of items, [S, blocks], by halving chunk after chunk."""
+    n_blocks, chunks = _CHUNK_ITEMS // _BLOCK, -(-len(items) // _CHUNK_ITEMS)
+    scores = history.new_empty((len(history), _CHUNK_ITEMS))
+    maxima = history.new_empty((len(history), chunks * n_blocks))
+    for chunk in range(chunks):
+        part = items[chunk * _CHUNK_ITEMS : (chunk + 1) * _CHUNK_ITEMS]
+        scores[:, len(part) :] = -math.inf
+        torch.mm(history, part.T, out=scores[:, : len(part)])
+        highest = scores
+        while highest.shape[1] > n_blocks:
+            highest = torch.maximum(*highest.chunk(2, dim=1))
+        maxima[:, chunk * n_blocks : (chunk + 1) * n_blocks] = highest
+    return maxima
+
+
+def _student_best(
+    history: Tensor, items: Tensor, listed: Tensor, k: int, rows_scored: int, precision: torch.dtype
+) -> Tensor:
+    """The best of all items at some positions, evenly spaced over the batch; of a pool at the others: [P, k]."""
+    count = len(history)
+    rows = torch.linspace(0, max(count - 1, 0), min(rows_scored, count), device=history.device).long()
+    exact = best_items(history[rows], items, k, precision=precision)  # [rows scored, k]
+    if len(rows) == count:
+        return exact
+    pool: Tensor = torch.unique(torch.cat([exact.flatten(), listed[listed >= 0]]))
+    best = pool[best_items(history, items[pool], k, precision=precision)]  # [P, k]
+    return best.index_copy_(0, rows, exact)
+
+
+def _teacher_best(part: SoftPart, k: int, precision: torch.dtype) -> Tensor:
     """A part's best items at its own positions, [R, at most k], -1 after the end of a list."""
     if isinstance(part, SoftLabels):
-        return best_items(part.history_vectors, part.item_vectors, k, rows_scored=rows_scored, precision=precision)
+        return best_items(part.history_vectors, part.item_vectors, k, precision=precision)
     if not isinstance(part, SoftLists):
         return part.logits.topk(k, dim=1, sorted=False).indices
     if part.items.shape[1] <= k:
