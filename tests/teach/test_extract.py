@@ -5,67 +5,19 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from small_teachers import EXACT, N_ITEMS, SEQUENCES, ease, network, shares, take
 
 from distilrec.data.batches import Windows
 from distilrec.distil.loop import train
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.errors import KnowledgeError, SettingsError
 from distilrec.knowledge import KnowledgeWriter
-from distilrec.knowledge.labels import probabilities
-from distilrec.models.ease import EASE, EASESettings
 from distilrec.models.ensemble import Ensemble
 from distilrec.models.popularity import Popularity
 from distilrec.models.transformer import Transformer, TransformerSettings
-from distilrec.teach.extract import extract
-from distilrec.teach.folds import FoldedTeacher
 from distilrec.teach.settings import KnowledgeSettings
 from distilrec.teach.teacher import VectorTeacher, as_teacher
-from distilrec.teach.text_and_ids import TeacherSettings, build_teacher
 from distilrec.types import Ragged
-
-N_ITEMS = 10
-EXACT = KnowledgeSettings(dtype="float32")
-SEQUENCES = Ragged.of([np.random.default_rng(u).integers(N_ITEMS, size=2 + u % 7) for u in range(30)])
-
-
-@pytest.fixture
-def windows():
-    return Windows.cut(SEQUENCES, max_length=4)
-
-
-def network(seed=0, **changes):
-    """Left in training mode, with dropout: what it says must not depend on that."""
-    torch.manual_seed(seed)
-    content = np.random.default_rng(0).normal(size=(N_ITEMS, 12)).astype(np.float32)
-    shape = {"width": 16, "heads": 2, "max_length": 4, "dropout": 0.5, **changes}
-    return build_teacher(TeacherSettings(**shape), content).train()
-
-
-@pytest.fixture
-def teacher():
-    return network()
-
-
-def ease():
-    return EASE.fit(SEQUENCES, n_items=N_ITEMS, settings=EASESettings(l2=5))
-
-
-def take(teacher, folder, windows, settings=EXACT, **options):
-    return extract(
-        teacher if hasattr(teacher, "soft_labels") else as_teacher(teacher, relation_heads=settings.relation_heads),
-        folder,
-        make_batch=options.pop("make_batch", windows.batch),
-        positions=windows.positions,
-        windows_digest=windows.digest(),
-        n_items=N_ITEMS,
-        settings=settings,
-        quiet=True,
-        **options,
-    )
-
-
-def shares(source, batch):
-    return probabilities(source.soft_labels(batch), n_positions=int(batch.lengths.sum()), n_items=N_ITEMS)[0]
 
 
 @pytest.mark.parametrize("most", [7, 8192])
@@ -132,73 +84,6 @@ def test_an_ensemble_is_the_weighted_mean_of_its_members(tmp_path, windows):
     np.testing.assert_allclose(shares(lists, batch), wanted, atol=1e-5)
 
 
-def test_each_window_is_spoken_of_by_the_teacher_that_has_not_seen_its_user(tmp_path, windows):
-    folds = windows.owners % 2
-    teachers = [as_teacher(network(0)), as_teacher(network(1))]
-    folded = FoldedTeacher(teachers, folds)
-    found = take(folded, tmp_path, windows, most_windows_per_shard=5)
-    for row in (0, 3, 12, 13):
-        batch = windows.batch(np.array([row]))
-        wanted = shares(teachers[folds[row]], batch)
-        np.testing.assert_allclose(shares(found, batch), wanted, atol=1e-5)
-        np.testing.assert_allclose(shares(folded, batch), wanted, atol=1e-5)
-    mixed = windows.batch(np.array([0, 3, 12, 13]))
-    np.testing.assert_allclose(shares(found, mixed), shares(folded, mixed), atol=1e-5)
-
-
-def test_cross_fitted_teachers_without_factors_give_one_list_of_their_own_folds(tmp_path, windows):
-    folds = windows.owners % 2
-    teachers = [as_teacher(EASE.fit(SEQUENCES, n_items=N_ITEMS, settings=EASESettings(l2=l2))) for l2 in (5, 50)]
-    found = take(FoldedTeacher(teachers, folds), tmp_path, windows, EXACT.with_changes(top_k=N_ITEMS))
-    assert list(found.columns) == ["top_items", "top_logits", "top_log_sums"]
-    for row in (0, 3, 12, 13):
-        batch = windows.batch(np.array([row]))
-        np.testing.assert_allclose(shares(found, batch), shares(teachers[folds[row]], batch), atol=1e-5)
-
-
-def test_a_fold_that_a_batch_has_no_windows_of_is_not_asked(windows):
-    class Silent:
-        def soft_labels(self, batch):
-            raise AssertionError("nobody's fold is asked")
-
-    folds = windows.owners % 2
-    folded = FoldedTeacher([as_teacher(network(0)), Silent()], folds)
-    (part,) = folded.soft_labels(windows.batch(np.flatnonzero(folds == 0)[:3]))
-    assert len(part.rows) == len(part.history_vectors)
-
-
-def test_folds_without_a_teacher_or_of_different_forms_are_refused(tmp_path, windows):
-    one, folds = as_teacher(network(0)), windows.owners % 2
-    with pytest.raises(KnowledgeError, match="windows are in folds up to 1; there are 1 teachers"):
-        FoldedTeacher([one], folds)
-    with pytest.raises(KnowledgeError, match=r"folds 0 and 1 differ in form: .*'FactorLabels', 16.*'DenseLabels', 10"):
-        take(FoldedTeacher([one, as_teacher(ease())], folds), tmp_path, windows)
-    with pytest.raises(KnowledgeError, match=r"hidden\.norm has widths 16, 8 in the folds; expected one width"):
-        FoldedTeacher([one, as_teacher(network(0, width=8))], folds).column_width("hidden.norm")
-    with pytest.raises(KnowledgeError, match=r"take it from Windows\.batch"):
-        FoldedTeacher([one, one], folds).soft_labels(type(windows.batch(np.zeros(1, dtype=np.int64))).of([[1]]))
-
-
-def test_the_layers_of_cross_fitted_teachers_are_looked_into_fold_by_fold(tmp_path, windows):
-    folds = windows.owners % 2
-    teachers = [as_teacher(network(0)), as_teacher(network(1))]
-    names = ("hidden.blocks.0", "attention.blocks.0", "history_vectors")
-    settings = EXACT.with_changes(hidden=("blocks.0",), attention=("blocks.0",))
-    folded = FoldedTeacher(teachers, folds)
-    found = take(folded, tmp_path, windows, settings, most_windows_per_shard=5)
-    for row in (0, 13):
-        batch = windows.batch(np.array([row]))
-        for name in names:
-            np.testing.assert_allclose(found.column(name, batch), teachers[folds[row]].column(name, batch), atol=1e-5)
-    mixed = windows.batch(np.array([13, 0, 12, 3]))
-    for name in names:
-        np.testing.assert_allclose(found.column(name, mixed), folded.column(name, mixed), atol=1e-5)
-    nobody = windows.batch(np.zeros(0, dtype=np.int64))
-    assert folded.column("hidden.blocks.0", nobody).shape == (0, 16)
-    assert (folded.lists(mixed), folded.user_vectors()) == (None, None)
-    assert "hidden.blocks.0" in folded.columns
-
-
 def test_hidden_states_attention_and_relations_are_taken_in_the_same_pass(tmp_path, teacher, windows):
     settings = EXACT.with_changes(
         hidden=("blocks.0", "norm"), attention=("blocks.0",), relations=("blocks.0",), relation_heads=4
@@ -224,62 +109,10 @@ def test_hidden_states_attention_and_relations_are_taken_in_the_same_pass(tmp_pa
     assert set(found.manifest["kinds"]) >= {"soft_labels", "hidden.norm", "attention.blocks.0", "relation.blocks.0"}
 
 
-def test_relations_of_values_are_taken_too_and_a_live_teacher_gives_the_same(tmp_path, teacher, windows):
-    settings = EXACT.with_changes(relations=("blocks.0.value", "blocks.0"), relation_heads=4)
-    found, batch = take(teacher, tmp_path, windows, settings), windows.batch(np.array([11, 2]))
-    live = as_teacher(teacher, relation_heads=4)
-    for name in ("relation.blocks.0.value", "relation.blocks.0"):
-        assert found.column_width(name) == live.column_width(name) == 4
-        np.testing.assert_allclose(live.column(name, batch), found.column(name, batch), atol=1e-6)
-
-
 def test_relations_of_other_heads_than_the_settings_ask_for_are_refused(tmp_path, teacher, windows):
     settings = EXACT.with_changes(relations=("blocks.0",), relation_heads=4)
     with pytest.raises(SettingsError, match=r"relation_heads is 4, but the teacher splits blocks\.0 into 1; open it"):
         take(as_teacher(teacher), tmp_path, windows, settings)
-
-
-def test_soft_labels_and_columns_of_a_batch_cost_one_forward_pass(teacher, windows):
-    live, calls = VectorTeacher(teacher), []
-    live.module.register_forward_hook(lambda *_: calls.append(1))
-    for name in ("hidden.blocks.0", "attention.blocks.0"):
-        live.column_width(name)  # told before training
-    calls.clear()
-    batch = windows.batch(np.arange(3))
-    live.soft_labels(batch)
-    live.column("hidden.blocks.0", batch), live.column("attention.blocks.0", batch), live.soft_labels(batch)
-    assert len(calls) == 1
-    live.soft_labels(windows.batch(np.arange(3)))  # another batch, though it is alike
-    assert len(calls) == 2
-
-
-def test_a_live_network_names_its_columns(teacher):
-    live = VectorTeacher(teacher)
-    assert {"history_vectors", "hidden.norm", "attention.blocks.0", "relation.blocks.0.key"} <= set(live.columns)
-    assert (live.column_width("history_vectors"), live.column_width("attention.blocks.0")) == (16, 2)
-
-
-def test_a_layer_that_a_live_network_lacks_is_refused_and_spoils_nothing(teacher, windows):
-    live, batch = VectorTeacher(teacher), windows.batch(np.arange(2))
-    with pytest.raises(SettingsError, match=r"the teacher has no layer 'blocks.7'; near it are blocks"):
-        live.column_width("hidden.blocks.7")
-    with pytest.raises(SettingsError, match="'depth' names nothing inside a network"):
-        live.column_width("depth")
-    assert live.column("hidden.blocks.0", batch).shape == (batch.lengths.sum(), 16)
-
-
-@pytest.mark.parametrize("form", ["factors", "scores", "mixture", "folds"])
-def test_a_live_teacher_of_another_catalogue_is_refused(teacher, windows, form):
-    one = as_teacher(teacher)
-    live = {
-        "factors": one,
-        "scores": as_teacher(ease()),
-        "mixture": as_teacher(Ensemble.of([teacher.fold(), ease()], weights=[0.5, 0.5], temperatures=[1, 1])),
-        "folds": FoldedTeacher([one, one], windows.owners % 2),
-    }[form]
-    live.check_belongs(windows_digest="any", n_items=N_ITEMS)
-    with pytest.raises(KnowledgeError, match="the teacher ranks 10 items; this catalogue has 11"):
-        live.check_belongs(windows_digest="any", n_items=11)
 
 
 def test_factors_may_have_the_best_items_beside_them(tmp_path, teacher, windows):
@@ -306,13 +139,6 @@ def test_lists_beside_an_ensemble_are_of_the_whole_mixture(tmp_path, windows):
     np.testing.assert_array_equal(lists.items, np.argsort(-mixed, axis=1)[:, :4])
     np.testing.assert_allclose(np.exp(lists.logits[:, 0] - lists.log_sums), mixed.max(axis=1), rtol=1e-4)
     assert [part.form for part in found.parts] == ["factors", "lists"]
-
-
-def test_lists_beside_cross_fitted_factors_are_of_each_windows_fold(tmp_path, windows):
-    folded = FoldedTeacher([as_teacher(network(0)), as_teacher(network(1))], windows.owners % 2)
-    found = take(folded, tmp_path, windows, EXACT.with_changes(soft_labels="both", top_k=2))
-    batch = windows.batch(np.arange(9))
-    np.testing.assert_array_equal(found.lists(batch).items[:, 0], shares(folded, batch).argmax(axis=1))
 
 
 def test_a_teacher_that_gives_lists_anyway_has_none_beside_them(tmp_path, windows):
@@ -397,16 +223,6 @@ def test_no_extraction_setting_is_left_out():
     """Source, memory and folds are tested with the stages and below; the others above."""
     tested = {"soft_labels", "top_k", "hidden", "attention", "relations", "relation_heads", "user_vectors", "dtype"}
     assert KnowledgeSettings.model_fields.keys() == tested | {"source", "memory_mb", "folds"}
-
-
-def test_a_live_teacher_is_a_copy(teacher, windows):
-    live, batch = VectorTeacher(teacher), windows.batch(np.array([0, 1]))
-    before = live.history_vectors(batch), live.digest()
-    with torch.no_grad():
-        for parameter in teacher.parameters():
-            parameter.zero_()
-    np.testing.assert_array_equal(live.history_vectors(batch), before[0])
-    assert live.digest() == before[1] != VectorTeacher(teacher).digest()
 
 
 def test_a_student_of_either_is_the_same_student(tmp_path, teacher, windows):
