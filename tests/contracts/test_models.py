@@ -18,11 +18,13 @@ from distilrec.models.cnn import CNN, CNNSettings
 from distilrec.models.ease import EASE, EASESettings
 from distilrec.models.ensemble import Ensemble
 from distilrec.models.factorisation import MatrixFactorisation, MatrixFactorisationSettings
+from distilrec.models.gru import GRU, GRUSettings
 from distilrec.models.item_knn import ItemKNN, ItemKNNSettings
 from distilrec.models.item_language_model import ItemLanguageModel, ItemLanguageModelSettings
 from distilrec.models.kinds import kinds, rebuild
 from distilrec.models.lightgcn import LightGCN, LightGCNSettings
 from distilrec.models.linear import Linear, LinearSettings
+from distilrec.models.linear_recurrence import LinearRecurrence, LinearRecurrenceSettings
 from distilrec.models.popularity import Popularity
 from distilrec.models.text_language_model import TextLanguageModel, TextLanguageModelSettings
 from distilrec.models.text_sampling import Sampler
@@ -138,6 +140,8 @@ FITTED = {
     "lightgcn": (fit_lightgcn, knows_the_next),
     "item_language_model": (fit_item_language_model, knows_the_next),
     "text_language_model": (fit_text_language_model, knows_the_next),
+    "gru": (lambda: fit_small(GRU, GRUSettings), knows_the_next),
+    "linear_recurrence": (lambda: fit_small(LinearRecurrence, LinearRecurrenceSettings), knows_the_next),
     "cnn": (lambda: fit_small(CNN, CNNSettings), knows_the_next),
     "two_tower": (lambda: fit_small(TwoTower, TwoTowerSettings), knows_the_next),
     "linear": (lambda: fit_small(Linear, LinearSettings), knows_the_next),

@@ -29,9 +29,12 @@ class CausalBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, L, D]"""
         x = x + dropout(self._attend(self.attention_norm(x)), self.dropout, self.training)
-        hidden = F.gelu(self.feedforward_in(self.feedforward_norm(x)))  # [B, L, feedforward]
-        hidden = dropout(hidden, self.dropout, self.training)
-        return x + dropout(self.feedforward_out(hidden), self.dropout, self.training)
+        return x + dropout(self._feed(self.feedforward_norm(x)), self.dropout, self.training)
+
+    def _feed(self, x: Tensor) -> Tensor:
+        hidden = F.gelu(self.feedforward_in(x))  # [B, L, feedforward]
+        fed: Tensor = self.feedforward_out(dropout(hidden, self.dropout, self.training))
+        return fed
 
     def _attend(self, x: Tensor) -> Tensor:
         batch, length, width = x.shape

@@ -27,6 +27,13 @@ def check_batch(batch: Batch, n_items: int, max_length: int | None = None) -> No
     _check_rows(batch.items, n_items)
 
 
+def check_next(items: IntArray, n_states: int, n_items: int) -> None:
+    """Refuse next items, [B], that are not one for each state, or outside the catalogue."""
+    if items.shape != (n_states,):
+        raise DataError(f"next items have shape {items.shape}; expected ({n_states},), one for each state")
+    _check_rows(items, n_items)
+
+
 def _check_rows(items: IntArray, n_items: int) -> None:
     lowest, highest = int(items.min(initial=0)), int(items.max(initial=0))
     if lowest < 0 or highest >= n_items:

@@ -19,6 +19,8 @@ _KINDS = {
     "ease": ("distilrec.models.ease", "EASE", "EASESettings"),
     "transformer": ("distilrec.models.transformer", "Transformer", "TransformerSettings"),
     "lightgcn": ("distilrec.models.lightgcn", "LightGCN", "LightGCNSettings"),
+    "gru": ("distilrec.models.gru", "GRU", "GRUSettings"),
+    "linear_recurrence": ("distilrec.models.linear_recurrence", "LinearRecurrence", "LinearRecurrenceSettings"),
     "cnn": ("distilrec.models.cnn", "CNN", "CNNSettings"),
     "two_tower": ("distilrec.models.two_tower", "TwoTower", "TwoTowerSettings"),
     "linear": ("distilrec.models.linear", "Linear", "LinearSettings"),

@@ -14,6 +14,7 @@ from distilrec.errors import SettingsError
 from distilrec.models.blocks import CausalBlock, init_weights
 from distilrec.models.checks import check_batch
 from distilrec.models.dropout import dropout
+from distilrec.models.gated_blocks import GatedBlock, PointwiseBlock
 from distilrec.models.product_form import ProductForm
 from distilrec.models.tables import IdTable
 from distilrec.types import Batch
@@ -28,10 +29,13 @@ class TransformerSettings(Settings):
     """How many transformer blocks."""
     heads: int = Field(1, ge=1)
     """Attention heads of each block; they share the width."""
+    block: Literal["sasrec", "ligr", "hstu"] = "sasrec"
+    """SASRec's block, LiGR's with a gate on each branch, or HSTU's, which has no softmax and no feed-forward layer."""
     feedforward_ratio: float = Field(1.0, gt=0)
-    """Width of the hidden feed-forward layer, as a multiple of the width."""
-    positions: Literal["learnt", "none"] = "learnt"
-    """Whether a vector for the place in the history is added; the causal attention tells an order without it too."""
+    """Width of the hidden feed-forward layer, as a multiple of the width; without meaning for HSTU's block."""
+    positions: Literal["learnt", "relative", "none"] = "learnt"
+    """Whether a vector for the place in the history is added, or to attention a number for the distance, which HSTU's
+    block alone has; the causal attention tells an order without either too."""
     max_length: int = Field(50, ge=1)
     """How many of the newest items of a history are read."""
     dropout: float = Field(0.2, ge=0, lt=1)
@@ -53,14 +57,12 @@ class Transformer(ProductForm):
         super().__init__(n_items, settings.max_length)
         if settings.width % settings.heads:
             raise SettingsError(f"width {settings.width} does not divide by heads {settings.heads}")
+        if settings.positions == "relative" and settings.block != "hstu":
+            raise SettingsError(f"block {settings.block} knows no relative positions; choose learnt or none, or hstu")
         self.settings = settings
         learnt = settings.positions == "learnt"
         self.positions = nn.Embedding(settings.max_length, settings.width) if learnt else None
-        hidden = max(1, round(settings.width * settings.feedforward_ratio))
-        self.blocks = nn.ModuleList(
-            CausalBlock(settings.width, heads=settings.heads, feedforward=hidden, dropout=settings.dropout)
-            for _ in range(settings.blocks)
-        )
+        self.blocks = nn.ModuleList(_block(settings) for _ in range(settings.blocks))
         self.norm = nn.LayerNorm(settings.width)
         self.apply(init_weights)
         self.table = table if table is not None else IdTable(n_items, settings.width)
@@ -77,3 +79,12 @@ class Transformer(ProductForm):
             x = block(x)
         normed: Tensor = self.norm(x)
         return normed
+
+
+def _block(settings: TransformerSettings) -> nn.Module:
+    width, heads, share = settings.width, settings.heads, settings.dropout
+    if settings.block == "hstu":
+        distances = settings.max_length if settings.positions == "relative" else None
+        return PointwiseBlock(width, heads=heads, distances=distances, dropout=share)
+    form = GatedBlock if settings.block == "ligr" else CausalBlock
+    return form(width, heads=heads, feedforward=max(1, round(width * settings.feedforward_ratio)), dropout=share)
