@@ -34,17 +34,22 @@ def sequence(*values):
     return torch.tensor(values)[None, :, None]  # [1, L, 1]
 
 
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("dilation", "wanted"), [(1, [100, 210, 321, 432, 543]), (2, [100, 200, 310, 420, 531])])
-def test_a_depthwise_filter_weighs_positions_a_dilation_apart_the_newest_with_its_last_number(dilation, wanted):
-    filters = CausalDepthwise(1, kernel=3, dilation=dilation)
+def test_a_depthwise_filter_weighs_positions_a_dilation_apart_the_newest_with_its_last_number(
+    dilation, wanted, training
+):
+    filters = CausalDepthwise(1, kernel=3, dilation=dilation).train(training)
     filters.weight.data = torch.tensor([[1.0, 10.0, 100.0]])
     assert filters(sequence(1.0, 2.0, 3.0, 4.0, 5.0)).flatten().tolist() == wanted
 
 
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dilation", [1, 2, 3, 8])
 @pytest.mark.parametrize("length", [1, 2, 7, 8])
-def test_rows_of_positions_are_the_dilated_convolution_of_torch(dilation, length):
-    filters, x = CausalDepthwise(5, kernel=3, dilation=dilation), torch.randn(2, length, 5, requires_grad=True)
+def test_filters_in_training_and_in_ranking_are_the_dilated_convolution_of_torch(dilation, length, training):
+    filters = CausalDepthwise(5, kernel=3, dilation=dilation).train(training)
+    x = torch.randn(2, length, 5, requires_grad=True)
     before = F.pad(x.transpose(1, 2), (2 * dilation, 0))
     wanted = F.conv1d(before, filters.weight[:, None], dilation=dilation, groups=5).transpose(1, 2)
     torch.testing.assert_close(filters(x), wanted)

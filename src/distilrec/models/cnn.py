@@ -100,9 +100,9 @@ class DilatedBlock(nn.Module):
 class CausalDepthwise(nn.Module):
     """One filter for each channel, over each position and those `dilation` apart before it.
 
-    The sequence is laid out in rows of `dilation` positions, so that a filter goes down a column and needs no
-    dilation. On a processor this is up to twice as fast as sums of shifted products, and up to ten times as fast as
-    a dilated `conv1d`.
+    In training the sequence is laid out in rows of `dilation` positions, so that a filter goes down a column and needs
+    no dilation: on a processor up to twice as fast as sums of shifted products, and up to ten times as fast as a
+    dilated `conv1d`. Such sums are what is ranked by: the fastest for one user, and of any length when exported.
     """
 
     def __init__(self, width: int, *, kernel: int, dilation: int) -> None:
@@ -113,12 +113,25 @@ class CausalDepthwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, L, D]"""
-        (width, kernel), (batch, length, _) = self.weight.shape, x.shape
-        before, after = (kernel - 1) * self.dilation, -length % self.dilation  # whole rows
-        rows = (before + length + after) // self.dilation
-        image = F.pad(x, (0, 0, before, after)).view(batch, rows, self.dilation, width).permute(0, 3, 1, 2)
+        return self._by_rows(x) if self.training else self._by_shifts(x)
+
+    def _by_rows(self, x: Tensor) -> Tensor:
+        (width, kernel), length = self.weight.shape, x.shape[1]
+        rows = (length + self.dilation - 1) // self.dilation
+        after = rows * self.dilation - length
+        padded = F.pad(x, (0, 0, (kernel - 1) * self.dilation, after))  # [B, (kernel - 1 + rows) * dilation, D]
+        image = padded.view(len(x), kernel - 1 + rows, self.dilation, width).permute(0, 3, 1, 2)
         mixed = F.conv2d(image, self.weight[:, None, :, None], groups=width)  # [B, D, rows, dilation]
-        return mixed.permute(0, 2, 3, 1).reshape(batch, length + after, width)[:, :length]
+        return mixed.permute(0, 2, 3, 1).flatten(1, 2)[:, :length]
+
+    def _by_shifts(self, x: Tensor) -> Tensor:
+        kernel, length = self.weight.shape[1], x.shape[1]
+        padded = F.pad(x, (0, 0, (kernel - 1) * self.dilation, 0))
+        mixed = padded[:, :length] * self.weight[:, 0]
+        for place in range(1, kernel):
+            begin = place * self.dilation
+            mixed = mixed + padded[:, begin : begin + length] * self.weight[:, place]
+        return mixed
 
 
 class Caser(nn.Module):
