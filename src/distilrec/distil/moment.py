@@ -123,12 +123,19 @@ class TeacherSide:
         if kept is not None and kept.items.shape[1] >= k:
             part = self._tensors(ListLabels(kept.items[:, :k], kept.logits[:, :k], kept.log_sums))
             found = part if self._positions is None else taken(part, self._onto(self._positions))
-            if isinstance(found, SoftLists):
+            if isinstance(found, SoftLists) and found.rows is None:
                 return found
+        return self._teacher().lists(k)
+
+    def log_shares(self, items: Tensor) -> Tensor:
+        """The teacher's log-probabilities of any items, [P, K]; 0 for item -1 and where it says nothing."""
+        return self._teacher().log_shares(items)
+
+    def _teacher(self) -> Teacher:
         parts = self.soft_labels()
         if not parts:
-            raise SettingsError("the teacher says nothing of the catalogue, so it has no lists")
-        return Teacher(parts, self._n_positions, self._n_items, 1.0, self._precision).lists(k)
+            raise SettingsError("the teacher says nothing of the catalogue at these positions")
+        return Teacher(parts, self._n_positions, self._n_items, 1.0, self._precision)
 
     def column(self, name: str) -> Tensor:
         """A column of the knowledge at the positions, [P, H]."""

@@ -86,7 +86,7 @@ class Objective(nn.Module):
         self.trust = RowTrust(distil.trust, windows, advantage) if distil.trust is not None else None
         self.neighbours = self._similar_items()
         self._taps = tuple({tap for term in self._terms().values() for tap in term.taps})
-        self._two_views = any(term.wants_second_view for term in self._terms().values())
+        self._two_views = any(term.two_views for term in self._terms().values())
         if settings.augment is not None and any(tap.kind != "hidden" for tap in self._taps):
             raise SettingsError(
                 "losses on attention or relations compare histories pair by pair, so those can't be augmented; leave "

@@ -12,7 +12,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from distilrec.distil.terms.embeddings import ItemAlignment, ItemAlignmentSettings
 from distilrec.distil.terms.features import DistillationExpertsSettings, Experts, HiddenStates, HiddenStatesSettings
+from distilrec.distil.terms.popularity_groups import PopularityGroups, PopularityGroupsSettings
+from distilrec.distil.terms.ranking import (
+    Collaborative,
+    CollaborativeSettings,
+    DualCorrection,
+    DualCorrectionSettings,
+    KPlackett,
+    KPlackettSettings,
+    LogitMSE,
+    LogitMSESettings,
+    MarginRanking,
+    MarginRankingSettings,
+    RankingDistillation,
+    RankingDistillationSettings,
+    Rejuvenated,
+    RejuvenatedSettings,
+    RelaxedRanking,
+    RelaxedRankingSettings,
+)
+from distilrec.distil.terms.regularisers import Entropy, EntropySettings, ViewConsistency, ViewConsistencySettings
 from distilrec.distil.terms.relations import (
     AttentionTransferSettings,
     Pairs,
@@ -28,12 +49,24 @@ from distilrec.errors import DistilRecError
 __all__ = ["AnyTerm", "Surroundings", "Term", "TermSettings", "make_terms", "term_kinds"]
 
 _KINDS: Mapping[type[TermSettings], Callable[[Any, Surroundings], Term]] = {
+    LogitMSESettings: LogitMSE,
+    RankingDistillationSettings: RankingDistillation,
+    RelaxedRankingSettings: RelaxedRanking,
+    KPlackettSettings: KPlackett,
+    MarginRankingSettings: MarginRanking,
+    CollaborativeSettings: Collaborative,
+    DualCorrectionSettings: DualCorrection,
+    RejuvenatedSettings: Rejuvenated,
+    PopularityGroupsSettings: PopularityGroups,
     HiddenStatesSettings: HiddenStates,
     DistillationExpertsSettings: Experts,
     AttentionTransferSettings: Pairs,
     RelationsSettings: Pairs,
     RelationalSettings: Relational,
     TopologySettings: Topology,
+    ItemAlignmentSettings: ItemAlignment,
+    EntropySettings: Entropy,
+    ViewConsistencySettings: ViewConsistency,
 }
 
 

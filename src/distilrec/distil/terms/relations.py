@@ -11,6 +11,7 @@ from torch import Tensor
 
 from distilrec.distil.losses.features import DistillationExperts, annealed_temperature, hidden_mse
 from distilrec.distil.losses.relations import attention_transfer, relation_kl
+from distilrec.distil.losses.rows import sample_rows
 from distilrec.distil.losses.topology import (
     full_topology,
     hierarchical_topology,
@@ -22,6 +23,8 @@ from distilrec.distil.terms.features import BetweenVectors, TwoVectors
 from distilrec.distil.terms.term import Surroundings, Term, TermSettings
 from distilrec.errors import SettingsError
 from distilrec.models.taps import Tap
+
+_ANGLE_ROWS = 32
 
 
 class BetweenLayers(TermSettings):
@@ -90,7 +93,7 @@ class RelationalSettings(BetweenVectors):
     angles: float = Field(2.0, ge=0)
     """Weight of the angles; slow."""
     rows: int = Field(128, ge=3)
-    """How many positions of a batch are compared with each other; for angles at most 64."""
+    """How many positions of a batch are compared with each other; for angles at most 32, as they cost its cube."""
 
 
 class TopologySettings(BetweenVectors):
@@ -123,7 +126,7 @@ class Relational(TwoVectors):
             )
         if settings.angles:
             total = total + settings.angles * _mean(
-                relational_angles(student, teacher, at_most=min(settings.rows, 64), **drawn)
+                relational_angles(student, teacher, at_most=min(settings.rows, _ANGLE_ROWS), **drawn)
             )
         return total
 
@@ -143,13 +146,14 @@ class Topology(TwoVectors):
 
     def forward(self, moment: Moment) -> Tensor:
         """[rows]"""
-        student, teacher = self.vectors(moment)
-        rows, draw = self.settings.rows, moment.generator
+        (student, teacher), draw = self.vectors(moment), moment.generator
+        rows = sample_rows(len(student), self.settings.rows, draw, student.device)
+        student, teacher = student[rows], teacher[rows]
         if self.experts is None:
-            return full_topology(student, teacher, at_most=rows, generator=draw)
+            return full_topology(student, teacher, at_most=len(rows))
         answers = self.experts(student, teacher, temperature=annealed_temperature(moment.progress), generator=draw)
         groups = self.experts.groups(teacher)
-        topology = hierarchical_topology(student, teacher, groups, at_most=rows, generator=draw)
+        topology = hierarchical_topology(student, teacher, groups, at_most=len(rows))
         return _mean(hidden_mse(answers, teacher)) + topology
 
 

@@ -74,6 +74,8 @@ class Term(nn.Module):
 
     per: ClassVar[Literal["position", "batch"]] = "position"
     """Whether it gives a number for each position, [P], which trust can weigh, or some other number of them."""
+    two_views: ClassVar[bool] = False
+    """Whether the student is to read every batch twice."""
 
     def __init__(self, settings: TermSettings) -> None:
         super().__init__()
@@ -83,11 +85,6 @@ class Term(nn.Module):
     def taps(self) -> tuple[Tap, ...]:
         """What it wants from inside the student."""
         return ()
-
-    @property
-    def wants_second_view(self) -> bool:
-        """Whether the student is to read every batch twice."""
-        return False
 
     def forward(self, moment: Moment) -> Tensor:
         """The loss, a number a position, [P], or of each of whatever it compares."""
