@@ -28,7 +28,13 @@ from distilrec.types import Batch, Ragged
 
 N_ITEMS = 12
 SEQUENCES = Ragged.of([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]])
-FORMS = {"caser": ("cnn", {"form": "caser"}), "tied": ("matrix_factorisation", {"tables": "tied"})}
+FORMS = {
+    "ligr": ("transformer", {"block": "ligr"}),
+    "hstu": ("transformer", {"block": "hstu"}),
+    "lstm": ("gru", {"cell": "lstm"}),
+    "caser": ("cnn", {"form": "caser"}),
+    "tied": ("matrix_factorisation", {"tables": "tied"}),
+}
 """Settings that make another model of a kind."""
 
 

@@ -13,8 +13,10 @@ from distilrec.config import Settings
 from distilrec.errors import SettingsError
 from distilrec.models.cnn import CNN, CNNSettings
 from distilrec.models.factorisation import MatrixFactorisation, MatrixFactorisationSettings
+from distilrec.models.gru import GRU, GRUSettings
 from distilrec.models.lightgcn import LightGCN, LightGCNSettings
 from distilrec.models.linear import Linear, LinearSettings
+from distilrec.models.linear_recurrence import LinearRecurrence, LinearRecurrenceSettings
 from distilrec.models.product_form import ProductForm
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.models.two_tower import TwoTower, TwoTowerSettings
@@ -25,6 +27,8 @@ SIZES: tuple[Size, ...] = get_args(Size)
 
 _KINDS: Mapping[str, tuple[type[Settings], type[ProductForm]]] = {
     "transformer": (TransformerSettings, Transformer),
+    "gru": (GRUSettings, GRU),
+    "linear_recurrence": (LinearRecurrenceSettings, LinearRecurrence),
     "cnn": (CNNSettings, CNN),
     "two_tower": (TwoTowerSettings, TwoTower),
     "linear": (LinearSettings, Linear),
@@ -36,6 +40,7 @@ _DEFAULT = "transformer"
 _WIDTHS: Mapping[Size, int] = {"tiny": 32, "small": 64, "base": 128}
 _PRESETS: Mapping[str, Mapping[Size, Mapping[str, Any]]] = {
     "transformer": {"base": {"blocks": 2, "heads": 2}},
+    "linear_recurrence": {"base": {"blocks": 2}},
     "cnn": {"tiny": {"blocks": 1}},
 }
 """What a preset changes besides the width; the settings' own defaults hold for the rest."""
@@ -59,6 +64,20 @@ class TransformerStudent(_Student, TransformerSettings):
     """A causal transformer."""
 
     kind: Literal["transformer"] = "transformer"
+    """Which student this is."""
+
+
+class GRUStudent(_Student, GRUSettings):
+    """A recurrent network, GRU or LSTM."""
+
+    kind: Literal["gru"] = "gru"
+    """Which student this is."""
+
+
+class LinearRecurrenceStudent(_Student, LinearRecurrenceSettings):
+    """A recurrence whose state is updated at a constant cost."""
+
+    kind: Literal["linear_recurrence"] = "linear_recurrence"
     """Which student this is."""
 
 
@@ -104,6 +123,8 @@ def _tag(value: Any) -> str:  # noqa: ANN401  (a mapping from a recipe, or a set
 
 StudentModel = Annotated[
     Annotated[TransformerStudent, Tag("<transformer>")]
+    | Annotated[GRUStudent, Tag("<gru>")]
+    | Annotated[LinearRecurrenceStudent, Tag("<linear_recurrence>")]
     | Annotated[CNNStudent, Tag("<cnn>")]
     | Annotated[TwoTowerStudent, Tag("<two_tower>")]
     | Annotated[LinearStudent, Tag("<linear>")]
