@@ -11,7 +11,7 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-extract docs constraints clean
+.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-extract bench-quality docs constraints clean
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
@@ -49,8 +49,14 @@ bench-encode: $(VENV)/.bench ## Time the encoding of a catalogue beside sentence
 bench-teachers: $(VENV)/.dev ## Make teachers of every kind on ML-1M and Beauty: one table each (an hour or more)
 	$(BIN)/python benchmarks/teachers.py $(ARGS)
 
+bench-quality: $(VENV)/.dev ## What distillation gives, with controls, on Beauty and ML-1M (after bench-teachers; resumes)
+	$(BIN)/python benchmarks/quality.py $(ARGS)
+
 bench-extract: $(VENV)/.dev ## Writing a teacher's knowledge against asking it alone (after bench-teachers)
 	$(BIN)/python benchmarks/extract_speed.py $(ARGS)
+
+bench-large: $(VENV)/.dev ## Distil over a million items: peak memory, seconds a step, what is learnt (ten minutes or so)
+	$(BIN)/python benchmarks/large_catalogue.py $(ARGS)
 
 docs: $(VENV)/.docs ## Build the pages of the Python interface into site/
 	$(BIN)/python -m pdoc --docformat markdown --output-directory site distilrec

@@ -77,7 +77,7 @@ def _show(table: ProofTable) -> None:
         if row[0] != before[0]:
             shown.add_section()
         shown.add_row(*row)
-    Console(width=200).print(shown)
+    Console(width=230).print(shown)
     print(*sentences(table), *notes(table), sep="\n")
 
 

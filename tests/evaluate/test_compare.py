@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from distilrec.errors import DataError, SettingsError
-from distilrec.evaluate.compare import compare, metric_title
+from distilrec.evaluate.compare import compare, metric_title, share_of_lead
 from distilrec.evaluate.evaluation import Evaluation
 
 PROTOCOL = {
@@ -103,3 +103,14 @@ def test_a_metric_that_was_not_measured_is_refused_with_those_present():
 def test_metrics_are_written_as_people_write_them():
     titles = [metric_title(name) for name in ("ndcg@10", "recall@5", "hit_rate@5", "mrr", "precision@1")]
     assert titles == ["NDCG@10", "Recall@5", "Hit rate@5", "MRR", "Precision@1"]
+
+
+def test_a_student_halfway_from_itself_alone_to_its_teacher_has_half_of_the_lead():
+    assert share_of_lead(0.5, alone=0.25, teacher=0.75) == 0.5
+    assert share_of_lead(1.0, alone=0.25, teacher=0.75) == 1.5
+    assert share_of_lead(0.0, alone=0.25, teacher=0.75) == -0.5
+
+
+@pytest.mark.parametrize("teacher", [0.25, 0.1])
+def test_of_a_teacher_that_leads_nobody_there_is_no_share(teacher):
+    assert share_of_lead(0.5, alone=0.25, teacher=teacher) is None

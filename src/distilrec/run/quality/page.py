@@ -49,10 +49,10 @@ def sentences(table: ProofTable) -> list[str]:
     for student in table.students:
         best = table.best(student)
         if best is not None and best.gain is not None:
-            found.append(f"Best on validation for {student}: {best.method}. {_capital(best.gain.sentence())}.")
+            found.append(f"Best on validation for {student}: {best.method}. {_told(best.gain)}")
         if best is not None and teacher is not None:
             names = (f"{student} with {best.method}", "its teacher")
-            found.append(f"{_capital(compare(best.test, teacher.test, metric=table.metric, names=names).sentence())}.")
+            found.append(_told(compare(best.test, teacher.test, metric=table.metric, names=names)))
     return [*found, shuffled_sentence(table)]
 
 
@@ -63,7 +63,7 @@ def shuffled_sentence(table: ProofTable) -> str:
         return "The shuffled teacher must not help: not known yet."
     helped = [student for student, gain in gains if gain.differs and gain.result.difference > 0]
     verdict = f"BUT IT DID for {', '.join(helped)}" if helped else "it did not"
-    told = " ".join(f"{_capital(gain.sentence())}." for _, gain in gains)
+    told = " ".join(_told(gain) for _, gain in gains)
     return f"The shuffled teacher must not help: {verdict}. {told}"
 
 
@@ -98,5 +98,7 @@ def markdown(table: ProofTable, *, title: str, facts: Sequence[str] = ()) -> str
     return "\n\n".join([f"# {title}", *facts, text, *sentences(table), *notes(table)]) + "\n"
 
 
-def _capital(sentence: str) -> str:
-    return sentence[0].upper() + sentence[1:]
+def _told(comparison: Comparison) -> str:
+    """As a sentence of its own; names of students stay as they are."""
+    sentence = comparison.sentence()
+    return f"{'N' + sentence[1:] if sentence.startswith('no ') else sentence}."

@@ -40,6 +40,7 @@ def plot_size(table: ProofTable, path: Path, *, title: str) -> None:
             axes.axhline(teacher.interval.mean, color=_TEACHER_COLOUR, linewidth=0.6, linestyle=":")
             axes.annotate(teacher.method, (teacher.parameters, teacher.interval.mean), **_BESIDE)
         axes.set(xscale="log", xlabel="parameters", ylabel=f"test {metric_title(table.metric)}", title=title)
+        axes.margins(x=0.12)  # room for the names
         _legend(axes)
         _save(figure, path)
 
@@ -65,6 +66,7 @@ def plot_curves(table: ProofTable, outcomes: Sequence[Outcome], path: Path, *, t
             if best is not None:
                 _draw_curve(axes, outcomes, student, best.method, _TAUGHT_COLOUR)
             axes.set(title=student, xlabel="epoch", ylabel=f"validation {metric_title(table.metric)}")
+            axes.xaxis.get_major_locator().set_params(integer=True)
             _legend(axes)
         figure.suptitle(title)
         _save(figure, path)

@@ -132,8 +132,9 @@ class QualityRecipe(Settings):
     def _makes_sense(self) -> QualityRecipe:
         """Refuse now what would otherwise stop the proof after hours of training."""
         problems = [*self._wrong_sources(), *self._wrong_methods(), *self._wrong_students()]
-        if not self.evaluate.metric.startswith("ndcg@"):
-            problems.append(f"evaluate.metric is {self.evaluate.metric!r}; expected an NDCG, such as ndcg@10")
+        known = [f"ndcg@{k}" for k in self.evaluate.cutoffs]
+        if self.evaluate.metric not in known:
+            problems.append(f"evaluate.metric is {self.evaluate.metric!r}; expected one of {', '.join(known)}")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from distilrec.errors import SettingsError
+from distilrec.evaluate.beyond import cases_in_tail, coverage, tail_items
+from distilrec.evaluate.evaluation import evaluate
+from distilrec.types import Cases, Ragged
+
+
+class Fixed:
+    """Gives every history the same scores."""
+
+    n_items = 4
+
+    def __init__(self, *scores):
+        self.row = np.array(scores, dtype=np.float32)
+
+    def scores(self, batch):
+        return np.tile(self.row, (len(batch), 1))
+
+
+def cases(histories, relevant):
+    return Cases(np.arange(len(histories)), Ragged.of(histories), Ragged.of(relevant))
+
+
+def test_the_head_is_the_fewest_items_that_hold_a_fifth_of_the_events():
+    assert tail_items(np.array([1, 20, 9, 70])).tolist() == [True, True, True, False]
+    assert tail_items(np.array([10, 10, 60, 10, 10]), head_share=0.7).tolist() == [False, True, False, True, True]
+
+
+def test_an_item_that_reaches_the_share_exactly_is_the_last_of_the_head():
+    assert tail_items(np.array([80, 20]), head_share=0.8).tolist() == [False, True]
+
+
+def test_of_equally_popular_items_the_first_are_the_heads():
+    assert tail_items(np.ones(5, dtype=np.int64)).tolist() == [False, True, True, True, True]
+
+
+def test_without_a_head_all_is_tail():
+    assert tail_items(np.array([3, 1]), head_share=0.0).all()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(SettingsError, match=rf"head_share is {share}; expected a share of the events, from 0 to below"):
+        tail_items(np.ones(2, dtype=np.int64), head_share=share)
+
+
+def test_the_cases_of_the_tail_are_those_that_ask_for_one_of_its_items():
+    tail = np.array([False, True, True, True])
+    found = cases_in_tail(cases([[0], [1], [2]], [[0], [0, 2, 3], [1]]), tail)
+    assert found.users.tolist() == [1, 2]
+    assert [row.tolist() for row in found.histories] == [[1], [2]]
+    assert [row.tolist() for row in found.relevant] == [[2, 3], [1]]
+
+
+def test_accuracy_on_the_tail_is_that_of_its_cases_among_the_whole_catalogue():
+    """Item 0 is popular and always first; who wants item 1 finds it second."""
+    asked = cases([[3], [3], [3]], [[0], [1], [2]])
+    found = evaluate(
+        Fixed(4, 3, 2, 1), cases_in_tail(asked, tail_items(np.array([97, 1, 1, 1]))), cutoffs=[2], quiet=True
+    )
+    assert found.values("ndcg@2").tolist() == pytest.approx([1 / np.log2(3), 0])
+
+
+def test_no_case_in_the_tail_leaves_no_case():
+    assert len(cases_in_tail(cases([[1]], [[0]]), np.array([False, True]))) == 0
+
+
+def test_coverage_is_the_share_of_items_that_somebody_is_shown():
+    """All are shown items 0 and 1, but for who had item 1 and is shown item 2."""
+    asked = cases([[3], [1]], [[0], [0]])
+    assert coverage(Fixed(4, 3, 2, 1), asked, k=2) == 3 / 4
+    assert coverage(Fixed(4, 3, 2, 1), asked, k=2, exclude_history=False) == 2 / 4
+    assert coverage(Fixed(4, 3, 2, 1), asked, k=2, batch_size=1) == 3 / 4
+
+
+def test_what_is_excluded_is_not_shown_even_where_nothing_else_is_left():
+    assert coverage(Fixed(4, 3, 2, 1), cases([[0, 1, 2]], [[3]]), k=4) == 1 / 4
+
+
+def test_only_as_much_of_a_history_is_read_as_the_model_reads_but_all_of_it_is_excluded():
+    class Short(Fixed):
+        max_length = 1
+
+        def scores(self, batch):
+            assert batch.items.shape == (1, 1)
+            return super().scores(batch)
+
+    assert coverage(Short(4, 3, 2, 1), cases([[0, 1, 2]], [[3]]), k=1) == 1 / 4
+
+
+def test_lists_longer_than_the_catalogue_are_refused():
+    with pytest.raises(SettingsError, match="cut-off 5 is larger than the catalogue of 4 items"):
+        coverage(Fixed(4, 3, 2, 1), cases([[0]], [[1]]), k=5)
