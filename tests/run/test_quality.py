@@ -40,7 +40,7 @@ def no_training(monkeypatch):
     monkeypatch.setattr(stages, "train_student", train)
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Training was about to begin."""
 
 
@@ -53,11 +53,11 @@ def learnt_from(monkeypatch):
 
         def train(model, settings, prepared, folder, **options):
             caught.update(model=model, train=settings, **options)
-            raise Stopped
+            raise StoppedError
 
         monkeypatch.setattr(stages, "train_student", train)
         shutil.rmtree(proof.folder(cell), ignore_errors=True)
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             proof.work(cell)
         return caught
 
