@@ -164,6 +164,12 @@ def test_a_shuffled_teacher_that_helped_is_cried_out():
     assert "other with shuffled_teacher is worse than other alone" in told
 
 
+def test_every_method_that_shuffles_is_such_a_control():
+    told = recipe(methods={"soft": SOFT, "mixed_up": {**SOFT, "shuffled": True, "control": True}})
+    table = make_table(told, [done("alone", 0.25), done("mixed_up", 0.5)], {})
+    assert "BUT IT DID for small. small with mixed_up is better" in shuffled_sentence(table)
+
+
 def test_the_page_has_the_table_what_follows_and_how_it_was_made():
     page = markdown(whole(), title="Small", facts=["On a machine."])
     parts = page.split("\n\n")

@@ -9,8 +9,6 @@ from distilrec.evaluate.compare import Comparison, compare, metric_title
 from distilrec.run.quality.settings import ALONE
 from distilrec.run.quality.table import TEACHER, ProofTable, Row
 
-_SHUFFLED = "shuffled_teacher"
-
 
 def text_cells(table: ProofTable) -> tuple[list[str], list[list[str]]]:
     """Heading and rows of the table, as text."""
@@ -58,10 +56,10 @@ def sentences(table: ProofTable) -> list[str]:
 
 def shuffled_sentence(table: ProofTable) -> str:
     """Whether a control failed: a teacher whose words are given to others must not help."""
-    gains = [(s, row.gain) for s in table.students if (row := table.row(s, _SHUFFLED)) is not None and row.gain]
+    gains = [(row.student, row.gain) for row in table.rows if row.shuffled and row.gain is not None]
     if not gains:
         return "The shuffled teacher must not help: not known yet."
-    helped = [student for student, gain in gains if gain.differs and gain.result.difference > 0]
+    helped = dict.fromkeys(student for student, gain in gains if gain.differs and gain.result.difference > 0)
     verdict = f"BUT IT DID for {', '.join(helped)}" if helped else "it did not"
     told = " ".join(_told(gain) for _, gain in gains)
     return f"The shuffled teacher must not help: {verdict}. {told}"
@@ -85,8 +83,8 @@ def notes(table: ProofTable) -> list[str]:
         "share of its lead over the student alone that is recovered. Time an epoch: of training, alone = 1, without "
         "taking the teacher's knowledge, which is done once.",
         "shuffled_teacher: each training window is given what the teacher said of another one of the same length, and "
-        "each item another's vector to start from. self_distillation: the student alone is the teacher. "
-        "alone_from_table: no soft labels, but the teacher's item table to start from.",
+        "each item another's vector to start from; no layers are copied. self_distillation: the student alone is the "
+        "teacher. alone_from_table: no soft labels, but the teacher's item table to start from.",
     ]
 
 

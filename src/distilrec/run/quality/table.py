@@ -36,6 +36,8 @@ class Row:
     """Against the same student alone, over the seeds that both have."""
     share_of_lead: float | None = None
     """How much of the teacher's lead over the student alone is recovered."""
+    shuffled: bool = False
+    """Whether its teacher's words were given to others, so that a gain would be a failed control."""
     slowdown: float | None = None
     """Seconds an epoch, those of the student alone being 1; the median over seeds."""
 
@@ -116,5 +118,6 @@ def _student_row(
     share = None
     if teacher is not None:
         share = share_of_lead(gain.means[0], alone=gain.means[1], teacher=teacher.test.mean(metric))
+    shuffled = recipe.method(method).shuffled
     slowdown = statistics.median(one.seconds_an_epoch / max(other.seconds_an_epoch, 1e-9) for one, other in pairs)
-    return Row(**{**vars(row), "gain": gain, "share_of_lead": share, "slowdown": slowdown})
+    return Row(**{**vars(row), "gain": gain, "share_of_lead": share, "slowdown": slowdown, "shuffled": shuffled})
