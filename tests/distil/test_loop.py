@@ -88,6 +88,9 @@ class Oracle:
     def soft_labels(self, batch):
         return [FactorLabels(self.history_vectors(batch), self._items)]
 
+    def check_belongs(self, *, windows_digest, n_items):
+        pass
+
     def lists(self, batch):
         return None
 
@@ -175,6 +178,7 @@ CHANGES = {
     "clip_norm": 0.01,
     "label_smoothing": 0.2,
     "augment": {"mask": 1.0},
+    "candidates": {"student_top": 2, "random": 4},
     "precision": "bfloat16",
     "seed": 1,
 }
@@ -213,7 +217,7 @@ def test_every_distilling_setting_matters(changes):
 
 def test_no_distilling_setting_is_left_out():
     """Where the item table starts is decided before the loop, and tested there."""
-    assert DistilSettings.model_fields.keys() == {*DISTILLING, "start_from_teacher"}
+    assert DistilSettings.model_fields.keys() == {*DISTILLING, "start_from_teacher", "layers", "pull"}
 
 
 def test_a_teacher_who_is_not_listened_to_changes_nothing():
@@ -399,6 +403,7 @@ def test_the_loop_is_never_given_the_test_set():
         "knowledge",
         "distil",
         "advantage",
+        "towards",
         "checkpoint_path",
         "name",
         "quiet",
@@ -441,6 +446,6 @@ def test_the_step_size_over_four_batches_and_at_the_end(changes, rates):
     ],
 )
 def test_bfloat16_is_taken_where_the_device_multiplies_it_fast(monkeypatch, wanted, device, flags, cuda, chosen):
-    monkeypatch.setattr("distilrec.distil.loop.fast_bf16_flags", lambda: flags)
+    monkeypatch.setattr("distilrec.encode.processor.fast_bf16_flags", lambda: flags)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: cuda)
     assert choose_precision(wanted, torch.device(device)) == chosen

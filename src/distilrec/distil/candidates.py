@@ -17,7 +17,7 @@ from distilrec.errors import SettingsError
 
 _CHUNK_ITEMS = 2048
 _ROWS_AT_ONCE = 512
-_BLOCK = 32  # items whose best is looked at first; it and a chunk are powers of 2
+_BLOCK = 16  # items whose best is looked at first; it and a chunk are powers of 2
 
 
 class CandidateSettings(Settings):
@@ -86,15 +86,32 @@ def best_items(
     """
     if not 1 <= k <= len(item_vectors):
         raise SettingsError(f"k is {k}; expected 1 to the catalogue's {len(item_vectors)} items")
-    narrow = item_vectors.to(precision)
-    best = [_best_of_few(part, item_vectors, narrow, k) for part in torch.split(history_vectors, _ROWS_AT_ONCE)]
-    return torch.cat(best)
+    maxima = _block_maxima(history_vectors.to(precision), item_vectors)
+    together = zip(torch.split(history_vectors, _ROWS_AT_ONCE), torch.split(maxima, _ROWS_AT_ONCE), strict=True)
+    return torch.cat([_best_in_blocks(history, item_vectors, highest, k) for history, highest in together])
 
 
-def _best_of_few(history: Tensor, items: Tensor, narrow: Tensor, k: int) -> Tensor:
-    """Of a few positions, [S, k]; `narrow` is the table in the precision of the products."""
-    n_blocks = _CHUNK_ITEMS // _BLOCK  # of a chunk: block b is its items b, b + n_blocks, b + 2 * n_blocks, ...
-    maxima = _block_maxima(history.to(narrow.dtype), narrow)
+def _block_maxima(history: Tensor, items: Tensor) -> Tensor:
+    """The highest score in each block of items, in the precision of the histories, [P, blocks]."""
+    n_blocks, chunks = _CHUNK_ITEMS // _BLOCK, -(-len(items) // _CHUNK_ITEMS)
+    scores = history.new_empty((min(_ROWS_AT_ONCE, len(history)), _CHUNK_ITEMS))
+    maxima = history.new_empty((len(history), chunks * n_blocks))
+    for chunk in range(chunks):
+        part = items[chunk * _CHUNK_ITEMS : (chunk + 1) * _CHUNK_ITEMS].to(history.dtype)
+        for start in range(0, len(history), _ROWS_AT_ONCE):
+            rows = slice(start, min(start + _ROWS_AT_ONCE, len(history)))
+            highest = scores[: rows.stop - start]
+            torch.mm(history[rows], part.T, out=highest[:, : len(part)])
+            highest[:, len(part) :] = -math.inf
+            while highest.shape[1] > n_blocks:
+                highest = torch.maximum(*highest.chunk(2, dim=1))
+            maxima[rows, chunk * n_blocks : (chunk + 1) * n_blocks] = highest
+    return maxima
+
+
+def _best_in_blocks(history: Tensor, items: Tensor, maxima: Tensor, k: int) -> Tensor:
+    """The k best items of a few positions, [S, k]; block b of a chunk is its items b, b + n_blocks, and so on."""
+    n_blocks = _CHUNK_ITEMS // _BLOCK
     blocks = maxima.topk(min(k, maxima.shape[1]), dim=1, sorted=False).indices  # [S, k]
     within = torch.arange(0, _CHUNK_ITEMS, n_blocks, device=items.device)
     chosen = (blocks // n_blocks * _CHUNK_ITEMS + blocks % n_blocks)[:, :, None] + within
@@ -102,22 +119,6 @@ def _best_of_few(history: Tensor, items: Tensor, narrow: Tensor, k: int) -> Tens
     beyond = chosen >= len(items)
     logits = gather_logits(history, items, chosen.masked_fill(beyond, -1)).masked_fill_(beyond, -math.inf)
     return chosen.gather(1, logits.topk(k, dim=1).indices)
-
-
-def _block_maxima(history: Tensor, items: Tensor) -> Tensor:
-    """The highest score in each block of items, [S, blocks], by halving chunk after chunk."""
-    n_blocks, chunks = _CHUNK_ITEMS // _BLOCK, -(-len(items) // _CHUNK_ITEMS)
-    scores = history.new_empty((len(history), _CHUNK_ITEMS))
-    maxima = history.new_empty((len(history), chunks * n_blocks))
-    for chunk in range(chunks):
-        part = items[chunk * _CHUNK_ITEMS : (chunk + 1) * _CHUNK_ITEMS]
-        scores[:, len(part) :] = -math.inf
-        torch.mm(history, part.T, out=scores[:, : len(part)])
-        highest = scores
-        while highest.shape[1] > n_blocks:
-            highest = torch.maximum(*highest.chunk(2, dim=1))
-        maxima[:, chunk * n_blocks : (chunk + 1) * n_blocks] = highest
-    return maxima
 
 
 def _student_best(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from distilrec.distil.checkpoint import Place
 from distilrec.distil.moment import Onto
 from distilrec.distil.objective import TOTAL, Objective, StepLoss
 from distilrec.distil.ordering import WindowOrder, difficulty_of
+from distilrec.distil.schedules import value_at
 from distilrec.distil.settings import DistilSettings, TrainSettings
-from distilrec.encode.processor import fast_bf16_flags
+from distilrec.distil.weights import pull_towards
+from distilrec.encode.processor import takes_bf16
 from distilrec.errors import MissingExtraError, SettingsError, TrainingError
 from distilrec.files import sha256_of_arrays, sha256_of_value
-from distilrec.knowledge import Knowledge, KnowledgeSource
+from distilrec.knowledge import KnowledgeSource
 from distilrec.memory import give_back_freed_memory
 from distilrec.progress import Advance, progress
 from distilrec.seeding import derive_seed
@@ -56,6 +58,7 @@ def train(
     knowledge: KnowledgeSource | None = None,
     distil: DistilSettings | None = None,
     advantage: FloatArray | None = None,
+    towards: Mapping[str, Tensor] | None = None,
     checkpoint_path: Path | None = None,
     name: str = "Training",
     quiet: bool = False,
@@ -69,6 +72,7 @@ def train(
         knowledge: a teacher's, on disk or live; without it this is plain training.
         advantage: for `trust.advantage`, how much better the teacher is at each training position, 0 to 1, window after
             window; `run.advantage` measures it.
+        towards: for `pull`, the teacher's weights in the student's shapes, by parameter (`weights.map_layers`).
         checkpoint_path: where to keep a resumable checkpoint. A run that was killed goes on from it to the same
             result as one that was not. It is for the same data, settings, teacher and first weights (so seed those);
             others start afresh and replace it. It does not know what `validate` asks.
@@ -80,7 +84,7 @@ def train(
     """
     if distil is not None and knowledge is None:
         raise SettingsError("distil settings were given, but no knowledge of a teacher; give both or neither")
-    run = _Run(model, windows, settings, knowledge, distil or DistilSettings(), advantage)
+    run = _Run(model, windows, settings, knowledge, distil or DistilSettings(), advantage, towards)
     place, best = run.resume(checkpoint_path)
     batches = run.order.most_batches
     total, done = settings.epochs * batches, place.epoch * batches + place.step
@@ -105,11 +109,7 @@ def train(
 
 def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
     """bfloat16 where the device multiplies it faster than float32, unless told otherwise."""
-    if wanted != "auto":
-        return torch.bfloat16 if wanted == "bfloat16" else torch.float32
-    on_processor = device.type == "cpu" and bool(fast_bf16_flags())
-    on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if on_processor or on_gpu else torch.float32
+    return torch.bfloat16 if takes_bf16(wanted, device.type) else torch.float32
 
 
 class _Run:
@@ -123,6 +123,7 @@ class _Run:
         knowledge: KnowledgeSource | None,
         distil: DistilSettings,
         advantage: FloatArray | None,
+        towards: Mapping[str, Tensor] | None,
     ) -> None:
         try:
             from accelerate import Accelerator
@@ -130,8 +131,9 @@ class _Run:
             raise MissingExtraError("accelerate", "train") from None
         self.windows, self.settings, self.knowledge, self.distil = windows, settings, knowledge, distil
         self.windows_digest = windows.digest()
-        if isinstance(knowledge, Knowledge):  # its rows are found by window number; the loss compares catalogues
-            knowledge.check_belongs(windows_digest=self.windows_digest, n_items=knowledge.n_items)
+        n_items: int | None = getattr(model, "n_items", None)
+        if knowledge is not None and n_items is not None:  # rows are found by window number
+            knowledge.check_belongs(windows_digest=self.windows_digest, n_items=n_items)
         self.accelerator = Accelerator()
         self.plain_model, onto = model.to(self.accelerator.device), Onto(self.accelerator.device)
         self.precision = choose_precision(settings.precision, self.accelerator.device)
@@ -145,7 +147,6 @@ class _Run:
             precision=self.precision,
             advantage=advantage,
         ).to(self.accelerator.device)
-        n_items: int | None = getattr(model, "n_items", None)
         self.order = WindowOrder(
             windows,
             batch_size=settings.batch_size,
@@ -153,7 +154,7 @@ class _Run:
             curriculum=distil.curriculum,
             difficulty=difficulty_of(windows, distil.curriculum, knowledge, n_items=n_items, onto=onto),
         )
-        self.advantage = advantage
+        self.advantage, self.towards = advantage, dict(towards or {})
         self.learnt = nn.ModuleDict({"student": model, "objective": self.objective})  # all that is checkpointed
         optimizer = torch.optim.AdamW(
             [*_parameter_groups(model, settings), *_groups_beside(self.objective, settings)],
@@ -219,6 +220,9 @@ class _Run:
         if self.settings.clip_norm is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimizer.step()
+        pull = value_at(self.distil.pull, step / steps)
+        if pull and self.towards:
+            pull_towards(self.plain_model, self.towards, pull)
         return loss
 
     def _join_gradients(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from distilrec.data.augment import augment, neighbours_by_similarity
 from distilrec.data.batches import Windows
+from distilrec.distil.candidates import choose_candidates
 from distilrec.distil.losses.catalogue import CatalogueLoss, distillation_loss
+from distilrec.distil.losses.sampled import sampled_distillation_loss
 from distilrec.distil.moment import Moment, Onto, TeacherSide
 from distilrec.distil.schedules import value_at
 from distilrec.distil.settings import DistilSettings, TrainSettings
@@ -206,17 +209,26 @@ class Objective(nn.Module):
         return CatalogueLoss((1 - alpha) * hard.total + alpha * aside.total, hard.hard, aside.soft)
 
     def _catalogue(self, moment: Moment, histories: Tensor, alpha: float) -> CatalogueLoss:
-        return distillation_loss(
+        soft = moment.teacher.soft_labels() if alpha > 0 else []
+        options: dict[str, Any] = {
+            "soft_labels": soft,
+            "alpha": alpha,
+            "temperature": value_at(self.distil.temperature, moment.progress),
+            "label_smoothing": self.settings.label_smoothing,
+            "trust": self.trust.of(moment) if self.trust is not None and soft else None,
+            "precision": self.precision,
+        }
+        if self.settings.candidates is None:
+            return distillation_loss(histories, moment.items, moment.targets, **options)
+        chosen = choose_candidates(
             histories,
             moment.items,
-            moment.targets,
-            soft_labels=moment.teacher.soft_labels() if alpha > 0 else None,
-            alpha=alpha,
-            temperature=value_at(self.distil.temperature, moment.progress),
-            label_smoothing=self.settings.label_smoothing,
-            trust=self.trust.of(moment) if self.trust is not None and alpha > 0 else None,
+            settings=self.settings.candidates,
+            soft_labels=soft,
+            generator=moment.generator,
             precision=self.precision,
         )
+        return sampled_distillation_loss(histories, moment.items, moment.targets, candidates=chosen, **options)
 
     def _sampled(self, vectors: SampledVectors) -> StepLoss:
         if self.knowledge is not None:

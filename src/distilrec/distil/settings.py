@@ -8,6 +8,7 @@ from pydantic import Field
 
 from distilrec.config import Settings
 from distilrec.data.augment import AugmentSettings
+from distilrec.distil.candidates import CandidateSettings
 from distilrec.distil.curriculum import CurriculumSettings
 from distilrec.distil.schedules import ScheduledShare, ScheduledTemperature
 from distilrec.distil.terms import AnyTerm
@@ -39,6 +40,8 @@ class TrainSettings(Settings):
     """Share of each hard label that is spread evenly over the catalogue."""
     augment: AugmentSettings | None = None
     """How histories are changed at random while training; none leaves them as they are."""
+    candidates: CandidateSettings | None = None
+    """For very large catalogues: which items stand for all of them in the loss; none compares with every item."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products; auto takes bfloat16 where the processor has instructions for it."""
     seed: int = Field(0, ge=0)
@@ -63,5 +66,10 @@ class DistilSettings(Settings):
     teacher's taste need not be in the served scores."""
     curriculum: CurriculumSettings | None = None
     """Which training windows come first; none takes all from the start."""
+    layers: dict[str, str] = Field(default_factory=dict)
+    """Layers of the student that start as layers of the teacher, by their paths, as in {blocks.0: blocks.1}. The
+    teacher is a model of the same kind; where it is wider, its weights are seen along the directions of its items."""
+    pull: ScheduledShare = 0.0
+    """How far the weights of those layers are drawn towards the teacher's after each step: 1 holds them there."""
     start_from_teacher: bool = True
     """Whether the student's item table starts as the teacher's, reduced to the student's width."""

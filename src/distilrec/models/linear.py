@@ -63,6 +63,10 @@ class Linear(ProductForm):
         self.decay_logits = nn.Parameter(-torch.log(2 ** (1 / half_lives) - 1))  # [parts]
         self.table = table if table is not None else IdTable(n_items, settings.width)
 
+    def free_item_vectors(self) -> Tensor:
+        """All but the biases, [N, D - 1]."""
+        return super().free_item_vectors()[:, :-1]
+
     def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
         """What the user wants next, after each position of each history, [B, L, D]."""
         check_batch(batch, len(item_vectors), self.max_length)

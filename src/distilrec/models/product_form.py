@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distilrec.errors import ArtifactError
+from distilrec.errors import ArtifactError, SettingsError
+from distilrec.models.tables import IdTable
 from distilrec.types import Batch, FloatArray
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -37,6 +38,10 @@ class ProductForm(nn.Module):
     def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
         """What the user wants next, after each position of each history, [B, L, D]."""
         raise NotImplementedError
+
+    def free_item_vectors(self) -> Tensor:
+        """The parameters that a teacher's item table may be written over, as a view, [N, at most D]."""
+        return as_free(self.table)
 
     @property
     def n_items(self) -> int:
@@ -90,6 +95,16 @@ class ProductForm(nn.Module):
         model: Self = make(settings, n_items=len(table_of(state)))
         load_arrays(model, state)
         return model.eval()
+
+
+def as_free(table: nn.Module) -> Tensor:
+    """The free vectors of a table, [N, D]."""
+    if not isinstance(table, IdTable):
+        raise SettingsError(
+            f"a table of {type(table).__name__} has no free vectors that a teacher's could replace; set "
+            "distil.start_from_teacher=false"
+        )
+    return table.weight.data
 
 
 def count_parameters(model: nn.Module) -> int:

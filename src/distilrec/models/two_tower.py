@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from distilrec.config import Settings
 from distilrec.models.checks import check_batch
 from distilrec.models.dropout import dropout
-from distilrec.models.product_form import Arrays, ProductForm, load_arrays, table_of
+from distilrec.models.product_form import Arrays, ProductForm, as_free, load_arrays, table_of
 from distilrec.models.tables import IdTable
 from distilrec.types import Batch
 
@@ -59,6 +59,10 @@ class TwoTower(ProductForm):
         self.table: nn.Module = ItemTower(
             table if table is not None else IdTable(n_items, settings.width), settings.width, hidden
         )
+
+    def free_item_vectors(self) -> Tensor:
+        """What goes into the item tower, [N, D]."""
+        return as_free(self.table.table if isinstance(self.table, ItemTower) else self.table)
 
     def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
         """What the user wants next, after each position of each history, [B, L, D]."""

@@ -19,8 +19,10 @@ from distilrec.evaluate.ranking import check_cutoffs
 from distilrec.files import read_json, sha256_of_file, write_json, write_text
 from distilrec.knowledge import Knowledge, KnowledgeSource
 from distilrec.latency import Latency, milliseconds_per_request
+from distilrec.models.kinds import Model
 from distilrec.recommender import Id, Recommender
 from distilrec.run import stages
+from distilrec.run.advantage import advantage
 from distilrec.run.finished import Run, outside_ids
 from distilrec.run.folder import RunFolder, Say, digest_of_stage
 from distilrec.run.ranked import RanksOnly, decides_ranks, ranked_knowledge
@@ -223,8 +225,22 @@ class _Pipeline:
             "distil": distil.model_dump(mode="json") if distil else None,
             "validation": self._validation(),
         }
+        alone = self.folder.path / ALONE / f"seed-{seed}"
+        measures = distil is not None and distil.trust is not None and distil.trust.advantage > 0
+        if measures:
+            inputs["alone"] = digest_of_stage(alone)
 
         def work(folder: Path) -> None:
+            teacher = self._teacher_model() if distil is not None and (distil.layers or measures) else None
+            measured = None
+            if measures and teacher is not None:
+                measured = advantage(
+                    teacher,
+                    Recommender.from_pretrained(alone / "artefact").model,
+                    self.prepared,
+                    self.recipe.evaluate,
+                    max_length=settings.model.max_length,
+                )
             stages.train_student(
                 settings.model,
                 training,
@@ -233,11 +249,21 @@ class _Pipeline:
                 validate=self.validate,
                 knowledge=knowledge,
                 distil=distil,
+                teacher=teacher,
+                advantage=measured,
                 quiet=self.quiet,
             )
             forget_checkpoint(folder)
 
         return self.folder.stage(f"{name}/seed-{seed}", inputs, work)
+
+    def _teacher_model(self) -> Model:
+        if isinstance(self.recipe.teacher, RanksOnly):
+            raise SettingsError(
+                f"a teacher of kind {self.recipe.teacher.kind} is no model, so it has no layers and can't be measured; "
+                "leave out distil.layers and distil.trust.advantage"
+            )
+        return Recommender.from_pretrained(self.teacher / "artefact").model
 
     def _validation(self) -> list[Any]:
         return [self.recipe.evaluate.metric, self.recipe.evaluate.exclude_history]

@@ -18,7 +18,7 @@ from distilrec.evaluate.ranking import check_cutoffs
 from distilrec.models.ease import EASESettings
 from distilrec.models.item_knn import ItemKNNSettings
 from distilrec.models.popularity import PopularitySettings
-from distilrec.models.transformer import TransformerSettings
+from distilrec.models.students import StudentModel, TransformerStudent
 from distilrec.run.teacher_stages import (
     OutsideTeacher,
     TeacherStage,
@@ -80,8 +80,8 @@ class TeacherAndKnowledge(Settings):
 class StudentStage(Settings):
     """The student's shape and training, the same alone and distilled."""
 
-    model: TransformerSettings = TransformerSettings()
-    """Its shape."""
+    model: StudentModel = TransformerStudent()
+    """Its shape; `kind` says of which model, `preset` a size."""
     train: TrainSettings = TrainSettings()
     """How it is trained."""
 
@@ -155,8 +155,9 @@ class Recipe(Settings):
                 )
             if width is not None and width % getattr(teacher.model, "heads", 1):
                 yield f"{where}.model.width {width} does not divide by {where}.model.heads {teacher.model.heads}"
-        if student.width % student.heads:
-            yield f"student.model.width {student.width} does not divide by student.model.heads {student.heads}"
+        heads = getattr(student, "heads", 1)
+        if student.width % heads:
+            yield f"student.model.width {student.width} does not divide by student.model.heads {heads}"
         if self.distil.start_from_teacher:
             yield from self._wrong_starts()
 

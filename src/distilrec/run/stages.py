@@ -5,6 +5,7 @@ Each can be called by itself; `run.pipeline` joins them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from distilrec.config import parse
 from distilrec.data.batches import Windows
@@ -19,18 +21,19 @@ from distilrec.data.filter import filter_interactions
 from distilrec.data.interactions import Interactions
 from distilrec.data.read import read
 from distilrec.data.split import Split, SplitSettings, split
-from distilrec.distil.initialise import start_from_teacher
+from distilrec.distil.initialise import principal_directions, start_from_teacher
 from distilrec.distil.loop import TrainReport, Validate, train
 from distilrec.distil.settings import DistilSettings, TrainSettings
+from distilrec.distil.weights import copy_layers
 from distilrec.encode.items import encode_items
 from distilrec.encode.settings import EncodeSettings
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.evaluate.evaluation import Evaluation, evaluate
 from distilrec.files import atomic_path, read_json, write_json
-from distilrec.knowledge import Knowledge, KnowledgeSource
+from distilrec.knowledge import KnowledgeSource
 from distilrec.models.kinds import Model
-from distilrec.models.tables import IdTable
-from distilrec.models.transformer import Transformer, TransformerSettings
+from distilrec.models.product_form import ProductForm
+from distilrec.models.students import StudentModel, build_student
 from distilrec.recommender import POPULARITY_COLUMN, Recommender
 from distilrec.run.recipe import BaselineSettings, DataSettings, EvaluateStage
 from distilrec.seeding import derive_seed
@@ -129,7 +132,7 @@ def fit_baselines(settings: BaselineSettings, prepared: Prepared) -> dict[str, M
 
 
 def train_student(
-    model_settings: TransformerSettings,
+    model_settings: StudentModel,
     train_settings: TrainSettings,
     prepared: Prepared,
     folder: Path,
@@ -137,21 +140,26 @@ def train_student(
     validate: Validate,
     knowledge: KnowledgeSource | None = None,
     distil: DistilSettings | None = None,
+    teacher: Model | None = None,
+    advantage: FloatArray | None = None,
     quiet: bool = False,
 ) -> TrainReport:
     """Train a student, alone or with a teacher's knowledge; write its artefact to `folder`.
 
-    Alone and distilled start from the same weights, but for the item table when `distil.start_from_teacher` is set.
+    Alone and distilled start from the same weights, but for the item table when `distil.start_from_teacher` is set, and
+    for `distil.layers`.
+
+    Args:
+        teacher: the teacher's model itself, for `distil.layers`.
+        advantage: for `distil.trust.advantage`; `run.advantage` measures it.
     """
     n_items = prepared.interactions.n_items
     windows = Windows.cut(prepared.split.train, max_length=model_settings.max_length)
-    if isinstance(knowledge, Knowledge):
+    if knowledge is not None:
         knowledge.check_belongs(windows_digest=windows.digest(), n_items=n_items)
     torch.manual_seed(derive_seed(train_settings.seed, "weights"))
-    table = IdTable(n_items, model_settings.width)
-    model = Transformer(model_settings, n_items, table=table)
-    if knowledge is not None and distil is not None and distil.start_from_teacher:
-        start_from_teacher(table.weight, _table_of(knowledge))
+    model = build_student(model_settings, n_items, sequences=prepared.split.train)
+    towards = _start(model, knowledge, distil, teacher) if knowledge is not None and distil is not None else None
     return train_and_save(
         model,
         windows,
@@ -161,9 +169,27 @@ def train_student(
         validate=validate,
         knowledge=knowledge,
         distil=distil,
+        advantage=advantage,
+        towards=towards,
         name="Student alone" if knowledge is None else "Distilled student",
         quiet=quiet,
     )
+
+
+def _start(
+    model: ProductForm, knowledge: KnowledgeSource, distil: DistilSettings, teacher: Model | None
+) -> dict[str, Tensor] | None:
+    """Put a student where its teacher already is; what its layers are then drawn towards."""
+    directions = None
+    if distil.start_from_teacher:
+        table, theirs = model.free_item_vectors(), _table_of(knowledge)
+        start_from_teacher(table, theirs)
+        directions = principal_directions(theirs, table.shape[1])
+    if not distil.layers:
+        return None
+    if teacher is None:
+        raise SettingsError("distil.layers copies layers of the teacher's model, and none was given; leave them out")
+    return copy_layers(model, teacher.state(), distil.layers, directions=directions)
 
 
 def _table_of(knowledge: KnowledgeSource) -> FloatArray:
@@ -209,6 +235,8 @@ def train_and_save(
     quiet: bool,
     knowledge: KnowledgeSource | None = None,
     distil: DistilSettings | None = None,
+    advantage: FloatArray | None = None,
+    towards: Mapping[str, Tensor] | None = None,
 ) -> TrainReport:
     """Train a model and write its folded artefact to `folder`, where a checkpoint lies until it is forgotten."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -219,6 +247,8 @@ def train_and_save(
         settings=settings,
         knowledge=knowledge,
         distil=distil,
+        advantage=advantage,
+        towards=towards,
         checkpoint_path=folder / _CHECKPOINT,
         name=name,
         quiet=quiet,
