@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from distilrec.distil.losses.shares import DenseShares, ListedShares, Shares
 from distilrec.errors import SettingsError
 
 _LIST_SHARES = 1 << 22
@@ -80,12 +81,22 @@ class Teacher:
         self._temperature, self._precision = temperature, precision
         self._parts = [_at(part, temperature, precision) for part in parts]
         self._alone = len(parts) == 1 and parts[0].rows is None and not isinstance(parts[0], SoftLists)
+        only = parts[0] if len(parts) == 1 and parts[0].rows is None else None
+        self._lists = only if isinstance(only, SoftLists) else None
         self._weights = None if self._alone else self._summed_weights()  # [P]
 
     @property
     def n_covered(self) -> int:
         """Positions that at least one part speaks of."""
         return self._n_positions if self._weights is None else int((self._weights > 0).sum())
+
+    def chunk(self, begin: int, end: int, *, dense: bool) -> Shares:
+        """Of positions `begin` to `end`; a single list stays one unless it is to be `dense`."""
+        if dense or self._lists is None:
+            return DenseShares(*self.shares(begin, end))
+        part = self._lists
+        chosen = SoftLists(part.items[begin:end], part.logits[begin:end], part.log_sums[begin:end])
+        return listed_shares(chosen, self._n_items, self._temperature)
 
     def shares(self, begin: int, end: int) -> tuple[Tensor, Tensor | None]:
         """Probabilities of positions `begin` to `end`, [c, N], and 1 where anything is known, [c]; None: everywhere."""
@@ -153,6 +164,13 @@ def spread_lists(lists: SoftLists, n_items: int, temperature: float) -> Tensor:
     Exact for the listed items at temperature 1, and for everything at any temperature where the tail is flat. An empty
     list gives zeros.
     """
+    found = listed_shares(lists, n_items, temperature)
+    shares = found.even[:, None].repeat(1, n_items)
+    return shares.scatter_add_(1, found.items, found.excess)
+
+
+def listed_shares(lists: SoftLists, n_items: int, temperature: float) -> ListedShares:
+    """The same as numbers of the listed items and one for each of the others."""
     listed = lists.items >= 0  # [R, K]
     own = torch.where(listed, lists.logits.float() - lists.log_sums[:, None].float(), float("-inf"))
     n_tail = n_items - listed.sum(dim=1)  # [R]
@@ -162,8 +180,9 @@ def spread_lists(lists: SoftLists, n_items: int, temperature: float) -> Tensor:
     total = own.sum(dim=1) + each * n_tail
     speaks = listed.any(dim=1)
     scale = torch.where(speaks, 1 / torch.where(speaks, total, 1), 0.0)
-    shares = (each * scale)[:, None].repeat(1, n_items + 1)  # the last column takes what is after a list's end
-    return shares.scatter_(1, torch.where(listed, lists.items, n_items), own * scale[:, None])[:, :n_items]
+    even = each * scale
+    excess = torch.where(listed, own * scale[:, None] - even[:, None], 0.0)
+    return ListedShares(lists.items.clamp(min=0), excess, even, speaks.float())
 
 
 def _at(part: SoftPart, temperature: float, precision: torch.dtype) -> SoftPart:

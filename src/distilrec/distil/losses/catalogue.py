@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from distilrec.distil.losses.shares import DenseShares, Shares
 from distilrec.distil.soft_labels import SoftPart, Teacher, check_parts
 from distilrec.errors import SettingsError
 
@@ -115,17 +116,23 @@ class _FusedCatalogueLoss(torch.autograd.Function):
         gradient_items = torch.zeros_like(items, dtype=torch.float32)  # [N, D]
         hard, soft = history.new_zeros((), dtype=torch.float32), history.new_zeros((), dtype=torch.float32)
         total = history.new_zeros((), dtype=torch.float32)
+        item_sum = student[1].float().sum(dim=0)  # [D]
+        by_even = torch.zeros_like(item_sum)
         buffer = torch.empty((2, min(chunk, count), len(items)), dtype=precision, device=items.device)
         for start in range(0, count, chunk):
             rows = slice(start, start + chunk)
             part = student[0][rows]  # [chunk, D]
-            shares, covered = teacher.shares(start, start + len(part)) if teacher else (None, None)  # [chunk, N]
-            place = _Chunk(part, student[1], targets[rows], shares, covered, slice(start, start + len(part)))
+            at = slice(start, start + len(part))
+            shares = teacher.chunk(at.start, at.stop, dense=weights.trust is not None) if teacher else None
+            place = _Chunk(part, student[1], item_sum, targets[rows], shares, at)
             found = _chunk_loss(place, weights, buffer[:, : len(part)])
-            total, hard, soft = total + found.total, hard + found.hard.sum(), soft + _over(found.soft, covered).sum()
-            by_logits = found.by_logits
-            gradient_history[rows] = by_logits @ student[1]
-            gradient_items += by_logits.T @ part
+            total, hard, soft = total + found.total, hard + found.hard.sum(), soft + found.soft.sum()
+            gradient_history[rows] = found.by_logits @ student[1]
+            gradient_items += found.by_logits.T @ part
+            if found.even is not None:
+                gradient_history[rows] -= found.even[:, None] * item_sum
+                by_even += found.even @ part.float()
+        gradient_items -= by_even
         ctx.save_for_backward(gradient_history.div_(count), gradient_items.div_(count))
         total, hard, soft = total / count, hard / count, soft / max(teacher.n_covered if teacher else count, 1)
         ctx.mark_non_differentiable(hard, soft)
@@ -149,12 +156,13 @@ class _Weights:
 
     def soft(self, chunk: _Chunk, student: Tensor) -> Tensor | float:
         """Of the soft labels: a number for each position, [c], or one for all."""
-        if chunk.shares is None:
+        if chunk.teacher is None:
             return 0.0
-        soft: Tensor | float = self.alpha if chunk.covered is None else self.alpha * chunk.covered
-        if self.trust is None:
+        covered = chunk.teacher.covered
+        soft: Tensor | float = self.alpha if covered is None else self.alpha * covered
+        if self.trust is None or not isinstance(chunk.teacher, DenseShares):
             return soft
-        return soft * self.trust(chunk.shares, student, chunk.targets, chunk.at).float()
+        return soft * self.trust(chunk.teacher.shares, student, chunk.targets, chunk.at).float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,22 +171,25 @@ class _Chunk:
 
     history: Tensor  # [c, D]
     items: Tensor  # [N, D]
+    item_sum: Tensor  # [D]
     targets: Tensor  # [c]
-    shares: Tensor | None  # [c, N], the teacher's probabilities; rows of zeros where it is silent
-    covered: Tensor | None  # [c], 1 where it speaks; none means everywhere
+    teacher: Shares | None
     at: slice  # where in the batch
+
+    def mean_logit(self, logits: Tensor) -> Tensor:
+        """The student's mean logit under the teacher's probabilities, [c]."""
+        if self.teacher is None:
+            return self.history.new_zeros(len(self.history), dtype=torch.float32)
+        return self.teacher.mean_logit(self.history, self.items, logits, self.item_sum)
 
 
 @dataclass(frozen=True, eq=False)
 class _Found:
     total: Tensor  # the weighted sum, a scalar
     hard: Tensor  # [c]
-    soft: Tensor  # [c]
-    by_logits: Tensor  # the gradient of `total` by the logits, [c, N]
-
-
-def _over(values: Tensor, covered: Tensor | None) -> Tensor:
-    return values if covered is None else values * covered
+    soft: Tensor  # [c]; 0 where the teacher is silent
+    by_logits: Tensor  # the gradient of `total` by the logits, [c, N], but for
+    even: Tensor | None  # what is to be taken from all of a row's, [c]
 
 
 def _column(weight: Tensor | float, like: Tensor) -> Tensor | float:
@@ -188,7 +199,7 @@ def _column(weight: Tensor | float, like: Tensor) -> Tensor | float:
 
 def _chunk_loss(chunk: _Chunk, weights: _Weights, buffer: Tensor) -> _Found:
     """The losses of some positions and their gradient; `buffer` [2, c, N] is written over."""
-    history, items, shares = chunk.history, chunk.items, chunk.shares
+    history, items, teacher = chunk.history, chunk.items, chunk.teacher
     smoothing, temperature = weights.smoothing, weights.temperature
     logits = torch.mm(history, items.T, out=buffer[0])  # [c, N]
     probabilities = torch.softmax(logits, dim=1, out=buffer[1])  # [c, N]
@@ -197,33 +208,29 @@ def _chunk_loss(chunk: _Chunk, weights: _Weights, buffer: Tensor) -> _Found:
     log_sum = _log_sum(logits, probabilities, chosen)  # [c]
     label_logit = (1 - smoothing) * target_logit
     if smoothing:
-        label_logit = label_logit + smoothing * (history.float() @ items.float().mean(dim=0))
+        label_logit = label_logit + smoothing * (history.float() @ chunk.item_sum) / len(items)
     hard, soft = log_sum - label_logit, torch.zeros_like(log_sum)
-    by_logits = probabilities
+    by_logits, even = probabilities, None
     soft_weight: Tensor | float = 0.0
-    if shares is not None and temperature == 1:
-        soft = log_sum - _expected_logit(shares, history, items)
-        soft_weight = weights.soft(chunk, probabilities)
-        by_logits = _minus(probabilities, shares, soft_weight)
-    elif shares is not None:
-        softened = torch.softmax(logits.div_(temperature), dim=1)  # [c, N]
-        soft = _log_sum(logits, softened, chosen) - _expected_logit(shares, history, items) / temperature
-        soft_weight = weights.soft(chunk, softened)
-        pull = softened.sub_(shares).mul_(_column(soft_weight, softened))
-        by_logits = probabilities.mul_(_column(1.0 - soft_weight, probabilities)).add_(pull, alpha=temperature)
+    if teacher is not None:
+        mean_logit = chunk.mean_logit(logits)
+        if temperature == 1:
+            soft_weight, soft = weights.soft(chunk, probabilities), log_sum - mean_logit
+        else:
+            softened = torch.softmax(logits.div_(temperature), dim=1)  # [c, N]
+            soft_weight = weights.soft(chunk, softened)
+            soft = _log_sum(logits, softened, chosen) - mean_logit / temperature
+            by_logits = probabilities.mul_(_column(1.0 - soft_weight, probabilities))
+            by_logits = by_logits.add_(softened.mul_(_column(soft_weight * temperature, softened)))
+        by_logits = teacher.take_from(by_logits, soft_weight * temperature)
+        even = None if teacher.even is None else soft_weight * temperature * teacher.even
+        soft = soft if teacher.covered is None else soft * teacher.covered
     hard_weight = 1.0 - soft_weight
     if smoothing:
         by_logits.sub_(_column(hard_weight * (smoothing / len(items)), by_logits))
     spike = torch.full_like(chosen, -(1 - smoothing), dtype=by_logits.dtype) * _column(hard_weight, by_logits)
     total = (hard_weight * hard + soft_weight * temperature**2 * soft).sum()
-    return _Found(total, hard, soft, by_logits.scatter_add_(1, chosen, spike))
-
-
-def _minus(probabilities: Tensor, shares: Tensor, weight: Tensor | float) -> Tensor:
-    """`probabilities - weight * shares`, in place."""
-    if isinstance(weight, Tensor):
-        return probabilities.sub_(shares.mul_(_column(weight, shares)))
-    return probabilities.sub_(shares, alpha=weight)
+    return _Found(total, hard, soft, by_logits.scatter_add_(1, chosen, spike), even)
 
 
 def _log_sum(logits: Tensor, probabilities: Tensor, chosen: Tensor) -> Tensor:
@@ -234,11 +241,6 @@ def _log_sum(logits: Tensor, probabilities: Tensor, chosen: Tensor) -> Tensor:
     if too_small.any():
         log_sum[too_small] = torch.logsumexp(logits[too_small].float(), dim=1)
     return log_sum
-
-
-def _expected_logit(shares: Tensor, history: Tensor, items: Tensor) -> Tensor:
-    """The mean logit under the teacher's probabilities, [c], without a product of two [c, N] matrices."""
-    return ((shares @ items).float() * history.float()).sum(dim=1)
 
 
 def check_inputs(
