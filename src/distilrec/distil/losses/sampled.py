@@ -45,10 +45,11 @@ def sampled_distillation_loss(
     reaches the rows of the candidates alone.
 
     Source: the denominator is the importance sampling of Bengio and Senecal 2008 and Jean et al. 2015, with an even
-    draw and a part summed exactly; the teacher's tail as a bucket of its own, instead of lists cut and made to sum to
-    1, is Anshumann et al. 2025 ("Sparse Logit Sampling"). Its neighbour gSASRec (Petrov and Macdonald 2023) corrects a
-    binary loss for the sampling; this is the softmax itself. With every item listed, or every item among the random
-    ones, it equals `distillation_loss`.
+    draw and its likely part summed exactly. A teacher cut to its best items and made to sum to 1 pulls a student
+    aside (Anshumann et al. 2025, "Sparse Logit Sampling", who sample from the teacher instead); here its tail keeps
+    its share, as one bucket. Its neighbour gSASRec (Petrov and Macdonald 2023) corrects a binary loss for the sampling;
+    this is the softmax itself. With every item listed, or every item among the random ones, it equals
+    `distillation_loss`.
 
     Args:
         history_vectors: student, `[P, D]`, real positions only.
