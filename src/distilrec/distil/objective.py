@@ -179,7 +179,7 @@ class Objective(nn.Module):
     def _sum(self, moment: Moment) -> StepLoss:
         base = self._base(moment)
         total, parts = base.total, {HARD: float(base.hard)}
-        if moment.teacher.soft_labels():
+        if value_at(self.distil.alpha, moment.progress) > 0 and moment.teacher.soft_labels():
             parts[SOFT] = float(base.soft)
         for name, term in self._terms().items():
             weight = value_at(term.settings.weight, moment.progress)
