@@ -87,6 +87,7 @@ def best_items(
     """
     if not 1 <= k <= len(item_vectors):
         raise SettingsError(f"k is {k}; expected 1 to the catalogue's {len(item_vectors)} items")
+    item_vectors = item_vectors.float()
     maxima = _block_maxima(history_vectors.to(precision), item_vectors)
     together = zip(torch.split(history_vectors, _ROWS_AT_ONCE), torch.split(maxima, _ROWS_AT_ONCE), strict=True)
     return torch.cat([_best_in_blocks(history, item_vectors, highest, k) for history, highest in together])

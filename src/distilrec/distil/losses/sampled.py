@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from distilrec.distil.losses.catalogue import CatalogueLoss, Trust, check_inputs
 from distilrec.distil.losses.lists import find_columns, gather_logits
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart, check_parts
+from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart, check_parts, listed_shares
 from distilrec.errors import SettingsError
 
 
@@ -196,16 +196,10 @@ def _part_shares(
 
 def _list_shares(lists: SoftLists, wanted: Tensor, n_items: int, temperature: float) -> Tensor:
     """What `soft_labels.spread_lists` gives some items, [R, C]; 0 for -1."""
-    used = lists.items >= 0  # [R, K]
-    own = torch.where(used, lists.logits.float() - lists.log_sums[:, None].float(), -math.inf)
-    n_tail = n_items - used.sum(dim=1)  # [R]
-    tail = (1 - own.exp().sum(dim=1)).clamp_(min=0)
-    each = (tail / n_tail.clamp(min=1)) ** (1 / temperature)  # [R]
-    own = (own / temperature).exp()
-    total = own.sum(dim=1) + each * n_tail
+    known = listed_shares(lists, n_items, temperature)
     at = find_columns(wanted, lists.items)  # [R, C]
-    shares = torch.where(at >= 0, own.gather(1, at.clamp(min=0)), each[:, None])
-    return torch.where(wanted >= 0, shares / torch.where(total > 0, total, 1)[:, None], 0.0)
+    shares = known.even[:, None] + torch.where(at >= 0, known.excess.gather(1, at.clamp(min=0)), 0.0)
+    return torch.where(wanted >= 0, shares, 0.0)
 
 
 def _with_tail(own: Tensor, spread: Tensor) -> Tensor:
