@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from distilrec.errors import SettingsError
-from distilrec.evaluate.beyond import cases_in_tail, coverage, tail_items
+from distilrec.evaluate.beyond import Coverage, cases_in_tail, tail_items
 from distilrec.evaluate.evaluation import evaluate
 from distilrec.types import Cases, Ragged
 
@@ -46,50 +46,56 @@ def test_a_share_that_is_none_is_refused(share):
         tail_items(np.ones(2, dtype=np.int64), head_share=share)
 
 
-def test_the_cases_of_the_tail_are_those_that_ask_for_one_of_its_items():
+def test_the_cases_of_the_tail_are_those_that_ask_for_its_items_alone():
     tail = np.array([False, True, True, True])
-    found = cases_in_tail(cases([[0], [1], [2]], [[0], [0, 2, 3], [1]]), tail)
-    assert found.users.tolist() == [1, 2]
-    assert [row.tolist() for row in found.histories] == [[1], [2]]
-    assert [row.tolist() for row in found.relevant] == [[2, 3], [1]]
+    asked = cases([[0], [1], [2], [3]], [[0], [0, 2], [1], [2, 1]])
+    assert cases_in_tail(asked, tail).tolist() == [False, False, True, True]
 
 
-def test_accuracy_on_the_tail_is_that_of_its_cases_among_the_whole_catalogue():
+def test_accuracy_on_the_tail_is_the_mean_over_its_cases_among_the_whole_catalogue():
     """Item 0 is popular and always first; who wants item 1 finds it second."""
     asked = cases([[3], [3], [3]], [[0], [1], [2]])
-    found = evaluate(
-        Fixed(4, 3, 2, 1), cases_in_tail(asked, tail_items(np.array([97, 1, 1, 1]))), cutoffs=[2], quiet=True
-    )
-    assert found.values("ndcg@2").tolist() == pytest.approx([1 / np.log2(3), 0])
+    found = evaluate(Fixed(4, 3, 2, 1), asked, cutoffs=[2], quiet=True)
+    of_tail = found.values("ndcg@2")[cases_in_tail(asked, tail_items(np.array([97, 1, 1, 1])))]
+    assert of_tail.tolist() == pytest.approx([1 / np.log2(3), 0])
 
 
-def test_no_case_in_the_tail_leaves_no_case():
-    assert len(cases_in_tail(cases([[1]], [[0]]), np.array([False, True]))) == 0
+def covered(scorer, asked, *, batch_size=512, **options):
+    coverage = Coverage(asked, 4, **options)
+    how = {"exclude_history": options.get("exclude_history", True), "batch_size": batch_size}
+    evaluate(scorer, asked, cutoffs=[1], watch=coverage, quiet=True, **how)
+    return coverage.share
 
 
 def test_coverage_is_the_share_of_items_that_somebody_is_shown():
     """All are shown items 0 and 1, but for who had item 1 and is shown item 2."""
-    asked = cases([[3], [1]], [[0], [0]])
-    assert coverage(Fixed(4, 3, 2, 1), asked, k=2) == 3 / 4
-    assert coverage(Fixed(4, 3, 2, 1), asked, k=2, exclude_history=False) == 2 / 4
-    assert coverage(Fixed(4, 3, 2, 1), asked, k=2, batch_size=1) == 3 / 4
+    asked = cases([[3], [2, 1]], [[0], [0]])
+    scorer = Fixed(4, 3, 1, 2)
+    assert covered(scorer, asked, k=2) == 3 / 4
+    assert covered(scorer, asked, k=2, exclude_history=False) == 2 / 4
+    assert covered(scorer, asked, k=2, batch_size=1) == 3 / 4
 
 
 def test_what_is_excluded_is_not_shown_even_where_nothing_else_is_left():
-    assert coverage(Fixed(4, 3, 2, 1), cases([[0, 1, 2]], [[3]]), k=4) == 1 / 4
+    assert covered(Fixed(4, 3, 2, 1), cases([[0, 1, 2]], [[3]]), k=4) == 1 / 4
 
 
-def test_only_as_much_of_a_history_is_read_as_the_model_reads_but_all_of_it_is_excluded():
+def test_all_of_a_history_is_excluded_though_the_model_reads_its_end_alone():
     class Short(Fixed):
         max_length = 1
 
-        def scores(self, batch):
-            assert batch.items.shape == (1, 1)
-            return super().scores(batch)
+    assert covered(Short(4, 3, 2, 1), cases([[0, 1, 2]], [[3]]), k=1) == 1 / 4
 
-    assert coverage(Short(4, 3, 2, 1), cases([[0, 1, 2]], [[3]]), k=1) == 1 / 4
+
+def test_whoever_watches_changes_no_number():
+    asked = cases([[3], [1]], [[0], [2]])
+    found = [
+        evaluate(Fixed(4, 3, 2, 1), asked, cutoffs=[2], watch=watch, quiet=True).per_user
+        for watch in (None, Coverage(asked, 4, k=1))
+    ]
+    assert found[0].equals(found[1])
 
 
 def test_lists_longer_than_the_catalogue_are_refused():
     with pytest.raises(SettingsError, match="cut-off 5 is larger than the catalogue of 4 items"):
-        coverage(Fixed(4, 3, 2, 1), cases([[0]], [[1]]), k=5)
+        Coverage(cases([[0]], [[1]]), 4, k=5)

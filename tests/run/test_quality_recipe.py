@@ -6,6 +6,7 @@ import pytest
 from quality_worlds import SOFT, recipe, student, values
 
 from distilrec.config import load_yaml, parse
+from distilrec.distil.settings import DistilSettings
 from distilrec.errors import SettingsError
 from distilrec.run.quality.cells import Cell, cells_of, chosen, seeds_of
 from distilrec.run.quality.settings import CONTROLS, QualityRecipe
@@ -71,6 +72,13 @@ def test_controls_copy_the_first_method():
         assert told.method(name).train == {"epochs": 9}
     assert all(told.method(name).control for name in CONTROLS)
     assert not told.method("soft").control
+
+
+def test_a_shuffled_teacher_gives_no_layers_since_those_cannot_be_shuffled():
+    layers = {"distil": {"layers": {"blocks.0": "blocks.0"}, "pull": 0.1}}
+    told = recipe(methods={"soft": layers})
+    assert told.method("shuffled_teacher").distil == parse(DistilSettings, {})
+    assert told.method("self_distillation").distil.layers == {"blocks.0": "blocks.0"}
 
 
 def test_a_control_that_the_recipe_names_is_as_the_recipe_says():

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from distilrec.errors import SettingsError
 from distilrec.evaluate.ranking import check_cutoffs
-from distilrec.types import Batch, Cases, IntArray, Ragged, Scorer
+from distilrec.types import Cases, FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
 HEAD_SHARE = 0.2
@@ -30,36 +28,39 @@ def tail_items(counts: IntArray, *, head_share: float = HEAD_SHARE) -> BoolArray
     return tail
 
 
-def cases_in_tail(cases: Cases, tail: BoolArray) -> Cases:
-    """The cases with those of their relevant items that are in the tail; cases without any are left out.
+def cases_in_tail(cases: Cases, tail: BoolArray) -> BoolArray:
+    """Which cases ask for items of the tail and for no others, [C].
 
-    `evaluate` of these is a model's accuracy on the tail, among the whole catalogue as ever.
+    A model's accuracy on the tail is its mean over these rows of an evaluation: among the whole catalogue, as ever.
     """
-    owners = np.repeat(np.arange(len(cases)), cases.relevant.lengths)
-    kept = tail[cases.relevant.values]
-    counts = np.bincount(owners[kept], minlength=len(cases))  # [C]
-    rows = np.flatnonzero(counts)
-    relevant = Ragged(cases.relevant.values[kept], np.concatenate([[0], np.cumsum(counts[rows])]))
-    return replace(cases, users=cases.users[rows], histories=cases.histories.take(rows), relevant=relevant)
+    of_head = np.repeat(np.arange(len(cases)), cases.relevant.lengths)[~tail[cases.relevant.values]]
+    found = np.ones(len(cases), dtype=np.bool_)
+    found[of_head] = False
+    return found
 
 
-def coverage(
-    scorer: Scorer, cases: Cases, *, k: int = 10, exclude_history: bool = True, batch_size: int = 512
-) -> float:
+class Coverage:
     """The share of the catalogue that is among the best k items of at least one case.
 
-    Which of items with equal scores are shown is left open. Ge, Delgado-Battenfeld and Jannach, RecSys 2010.
+    Given to `evaluate` as `watch`, it costs no second ranking. Which of items with equal scores are shown is left open.
+    Ge, Delgado-Battenfeld and Jannach, RecSys 2010.
     """
-    check_cutoffs([k], scorer.n_items)
-    max_length: int | None = getattr(scorer, "max_length", None)
-    shown = np.zeros(scorer.n_items, dtype=np.bool_)
-    by_length = np.argsort(-cases.histories.lengths, kind="stable")
-    for start in range(0, len(cases), batch_size):
-        histories = list(cases.histories.take(by_length[start : start + batch_size]))
-        scores = np.array(scorer.scores(Batch.of(histories, max_length=max_length)))  # [B, N]
-        if exclude_history:
-            for row, history in enumerate(histories):
-                scores[row, history] = -np.inf
-        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]  # [B, k]
-        shown[best[np.isfinite(np.take_along_axis(scores, best, axis=1))]] = True
-    return float(shown.mean())
+
+    def __init__(self, cases: Cases, n_items: int, *, k: int = 10, exclude_history: bool = True) -> None:
+        check_cutoffs([k], n_items)
+        self._histories = cases.histories if exclude_history else None
+        self._k, self._shown = k, np.zeros(n_items, dtype=np.bool_)
+
+    def __call__(self, rows: IntArray, scores: FloatArray) -> None:
+        """Note what is shown in cases of these numbers [B], by their scores [B, N]."""
+        for row, own in zip(rows, scores, strict=True):
+            left = own.copy()
+            if self._histories is not None:
+                left[self._histories[int(row)]] = -np.inf
+            best = np.argpartition(left, len(left) - self._k)[-self._k :]
+            self._shown[best[np.isfinite(left[best])]] = True
+
+    @property
+    def share(self) -> float:
+        """Of the cases that were seen so far."""
+        return float(self._shown.mean())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,11 @@ from distilrec.evaluate.bootstrap import Interval, bootstrap_interval, bootstrap
 from distilrec.evaluate.ranking import check_cutoffs, hit_rate, mrr, ndcg, precision, ranks_of_relevant, recall
 from distilrec.files import atomic_path, sha256_of_arrays, write_json
 from distilrec.progress import progress
-from distilrec.types import Batch, Cases, Ragged, Scorer, ranges
+from distilrec.types import Batch, Cases, FloatArray, IntArray, Ragged, Scorer, ranges
 
 METRICS_AT_K = {"ndcg": ndcg, "recall": recall, "hit_rate": hit_rate, "mrr": mrr, "precision": precision}
 TIES = "against the model"
+Watch = Callable[[IntArray, FloatArray], None]
 _ABOUT_THE_CASE = ("user", "history_length", "n_relevant")
 _FORMAT = 1
 _MOST_SCORES = 1 << 27  # held at once: 512 MiB
@@ -98,6 +99,7 @@ def evaluate(
     exclude_history: bool = True,
     batch_size: int = 512,
     split: str | None = None,
+    watch: Watch | None = None,
     quiet: bool = False,
 ) -> Evaluation:
     """Rank the whole catalogue for every case.
@@ -105,7 +107,8 @@ def evaluate(
     The scorer gets histories of similar length together, whole, or cut to its newest `max_length` items if it has
     an attribute of that name that is not None. What is excluded is always the whole history. An item that is relevant
     twice in a case counts once. Of a very large catalogue fewer than `batch_size` histories are scored at once, so that
-    memory stays bounded. `split` names where the cases come from and is kept in the protocol.
+    memory stays bounded. `split` names where the cases come from and is kept in the protocol. `watch` is shown
+    each batch's case numbers `[B]` and scores `[B, N]`, and leaves them as they are.
     """
     _check_cases(cases)
     digest = digest_of_cases(cases)
@@ -114,7 +117,7 @@ def evaluate(
     if batch_size < 1:
         raise SettingsError(f"batch_size is {batch_size}; expected at least 1")
     at_once = min(batch_size, max(1, _MOST_SCORES // scorer.n_items))
-    ranks = _ranks(scorer, cases, exclude_history, at_once, quiet)
+    ranks = _ranks(scorer, cases, exclude_history, at_once, watch, quiet)
     protocol = {
         "split": split,
         "exclude_history": exclude_history,
@@ -180,7 +183,9 @@ def digest_of_cases(cases: Cases) -> str:
     )
 
 
-def _ranks(scorer: Scorer, cases: Cases, exclude_history: bool, batch_size: int, quiet: bool) -> Ragged:
+def _ranks(
+    scorer: Scorer, cases: Cases, exclude_history: bool, batch_size: int, watch: Watch | None, quiet: bool
+) -> Ragged:
     ranks = np.empty(len(cases.relevant.values), dtype=np.int64)
     by_length = np.argsort(-cases.histories.lengths, kind="stable")  # longest first: memory runs out at once or never
     max_length: int | None = getattr(scorer, "max_length", None)
@@ -192,6 +197,8 @@ def _ranks(scorer: Scorer, cases: Cases, exclude_history: bool, batch_size: int,
             _check_width(scores.shape, (len(rows), scorer.n_items))
             excluded = histories if exclude_history else None
             batch_ranks = ranks_of_relevant(scores, relevant, excluded, case_numbers=rows)
+            if watch is not None:
+                watch(rows, scores)
             ranks[ranges(cases.relevant.offsets[rows], cases.relevant.lengths[rows])] = batch_ranks.values
             advance(len(rows))
     return Ragged(ranks, cases.relevant.offsets)

@@ -25,7 +25,7 @@ def frame_of_cells(recipe: QualityRecipe, outcomes: Sequence[Outcome]) -> pl.Dat
                 f"test_{metric}": one.test.mean(metric),
                 f"test_recall@{k}": one.test.mean(f"recall@{k}"),
                 f"coverage@{k}": one.coverage,
-                f"tail_{metric}": None if one.tail is None else one.tail.mean(metric),
+                f"tail_{metric}": one.tail,
                 "best_epoch": one.best_epoch,
                 "epochs": len(one.curve),
                 "seconds_an_epoch": one.seconds_an_epoch,

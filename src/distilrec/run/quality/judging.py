@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from distilrec.evaluate.beyond import HEAD_SHARE, cases_in_tail, coverage, tail_items
+from distilrec.evaluate.beyond import HEAD_SHARE, Coverage, cases_in_tail, tail_items
 from distilrec.evaluate.evaluation import Evaluation, evaluate
 from distilrec.files import read_json, write_json
 from distilrec.recommender import Recommender
@@ -19,7 +19,7 @@ from distilrec.run.quality.cells import Cell
 from distilrec.run.recipe import EvaluateStage
 from distilrec.run.stages import Prepared
 
-_BEYOND, _TAIL = "beyond.json", "tail"
+_BEYOND = "beyond.json"
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Judged:
     validation: float
     """Its best score there."""
     test: Evaluation
-    tail: Evaluation | None
-    """On test cases whose item is in the tail; none where there are no such."""
+    tail: float | None
+    """The metric on test cases whose item is in the tail; none where there are no such."""
     coverage: float
 
 
@@ -56,14 +56,22 @@ def judging_told(settings: EvaluateStage) -> dict[str, Any]:
 def judge_to(artefact: Path, prepared: Prepared, settings: EvaluateStage, folder: Path, *, k: int) -> None:
     """Judge a saved model on the test cases and write what is found to `folder`."""
     recommender, cases = Recommender.from_pretrained(artefact), prepared.split.test
-    stages.judge(recommender, prepared, settings).save(folder)
-    counts = np.bincount(prepared.split.train.values, minlength=prepared.interactions.n_items)
-    tail = cases_in_tail(cases, tail_items(counts))
-    how = {"exclude_history": settings.exclude_history}
-    if len(tail):
-        found = evaluate(recommender, tail, cutoffs=settings.cutoffs, split="test, tail", quiet=True, **how)
-        found.save(folder / _TAIL)
-    write_json(folder / _BEYOND, {"coverage": coverage(recommender, cases, k=k, **how)})
+    stages.check_same_catalogue(recommender, prepared, "the model")
+    coverage = Coverage(cases, recommender.n_items, k=k, exclude_history=settings.exclude_history)
+    found = evaluate(
+        recommender,
+        cases,
+        cutoffs=settings.cutoffs,
+        exclude_history=settings.exclude_history,
+        split="test",
+        watch=coverage,
+        quiet=True,
+    )
+    found.save(folder)
+    counts = np.bincount(prepared.split.train.values, minlength=recommender.n_items)
+    of_tail = found.values(settings.metric)[cases_in_tail(cases, tail_items(counts))]
+    tail = float(of_tail.mean()) if len(of_tail) else None
+    write_json(folder / _BEYOND, {"coverage": coverage.share, "tail": tail, "tail_cases": len(of_tail)})
 
 
 def load_judged(trained: Path, judged: Path) -> Judged:
@@ -84,10 +92,11 @@ def load_outcome(cell: Cell, trained: Path, judged: Path) -> Outcome:
 
 
 def _facts(trained: Path, judged: Path) -> dict[str, Any]:
+    beyond = read_json(judged / _BEYOND)
     return {
         "parameters": int(read_json(trained / "artefact" / "config.json")["n_parameters"]),
         "validation": float(read_json(trained / "training.json")["best_score"]),
         "test": Evaluation.load(judged),
-        "tail": Evaluation.load(judged / _TAIL) if (judged / _TAIL).is_dir() else None,
-        "coverage": float(read_json(judged / _BEYOND)["coverage"]),
+        "tail": beyond["tail"],
+        "coverage": beyond["coverage"],
     }

@@ -7,11 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from distilrec.distil.settings import DistilSettings
 from distilrec.errors import SettingsError
 from distilrec.knowledge import Knowledge, KnowledgeSource
 from distilrec.knowledge.shuffled import ShuffledKnowledge
 from distilrec.knowledge.table_only import TableOnly
+from distilrec.models.kinds import Model
+from distilrec.recommender import Recommender
 from distilrec.run import stages
+from distilrec.run.advantage import advantage
 from distilrec.run.folder import RunFolder, Say
 from distilrec.run.quality.cells import Cell
 from distilrec.run.quality.judging import Judged, Outcome, judge_to, judging_told, load_judged, load_outcome
@@ -73,6 +77,8 @@ class Proof:
         if method.distil is None:
             return told
         source, settings = self._source(cell, method), self._knowledge_settings(method)
+        if _measures(method.distil):
+            told["measured_against"] = self.told(_alone(cell))
         return told | {
             "distil": method.distil.model_dump(mode="json"),
             "knowledge": self.teaching.knowledge_told(source, settings, max_length=student.model.max_length),
@@ -92,29 +98,43 @@ class Proof:
         """
         folder = RunFolder(self.folder(cell), say=self._indented)
         if not (folder.path / "trained").is_dir():
-            knowledge = self._knowledge(cell)
+            taught = self._taught(cell)
             with folder.locked():
-                folder.stage("trained", self.told(cell), lambda place: self._train(cell, knowledge, place))
+                folder.stage("trained", self.told(cell), lambda place: self._train(cell, place, **taught))
         with folder.locked():
             self._judge(folder, folder.path / "trained" / "artefact", {"cell": folder.path.name})
 
-    def _train(self, cell: Cell, knowledge: KnowledgeSource | None, folder: Path) -> None:
+    def _train(self, cell: Cell, folder: Path, **taught: Any) -> None:  # noqa: ANN401  (what `_taught` gives)
         stages.train_student(
             self.recipe.students[cell.student].model,
             self.recipe.train_settings(cell.student, cell.method, cell.seed),
             self.prepared,
             folder,
             validate=stages.validator(self.prepared, self.recipe.evaluate),
-            knowledge=knowledge,
-            distil=self.recipe.method(cell.method).distil,
             quiet=self.quiet,
+            **taught,
         )
         forget_checkpoint(folder)
 
-    def _knowledge(self, cell: Cell) -> KnowledgeSource | None:
+    def _taught(self, cell: Cell) -> dict[str, Any]:
+        """What `train_student` is told of the teacher, all of which is made before the cell is locked."""
         method = self.recipe.method(cell.method)
         if method.distil is None:
-            return None
+            return {}
+        taught: dict[str, Any] = {"distil": method.distil, "knowledge": self._knowledge(cell, method)}
+        if method.distil.layers or _measures(method.distil):
+            taught["teacher"] = _model_of(self._source(cell, method).make())
+        if _measures(method.distil):
+            taught["advantage"] = advantage(
+                taught["teacher"],
+                _model_of(self._made_alone(cell)),
+                self.prepared,
+                self.recipe.evaluate,
+                max_length=self.recipe.students[cell.student].model.max_length,
+            )
+        return taught
+
+    def _knowledge(self, cell: Cell, method: Method) -> KnowledgeSource:
         found = self.teaching.knowledge(
             self._source(cell, method),
             self._knowledge_settings(method),
@@ -134,14 +154,14 @@ class Proof:
     def _source(self, cell: Cell, method: Method) -> Source:
         if method.teacher != SELF:
             return self.teaching.source(method.teacher, folds=self._knowledge_settings(method).folds)
-        alone = Cell(cell.student, ALONE, cell.seed)
+        return Source({"alone": self.told(_alone(cell))}, lambda: self._made_alone(cell))
 
-        def make() -> Path:
-            if self.outcome(alone) is None:
-                self.work(alone)
-            return self.folder(alone) / "trained"
-
-        return Source({"alone": self.told(alone)}, make)
+    def _made_alone(self, cell: Cell) -> Path:
+        """The folder of the same student trained alone from the same seed, which is trained if it is not yet."""
+        alone = _alone(cell)
+        if self.outcome(alone) is None:
+            self.work(alone)
+        return self.folder(alone) / "trained"
 
     def _judge(self, folder: RunFolder, artefact: Path, told: dict[str, Any]) -> Path:
         settings = self.recipe.evaluate
@@ -187,3 +207,16 @@ class Proof:
     def _sources(self) -> dict[str, Source]:
         names = {"teacher": None, **{name: name for name in self.recipe.other_teachers}}
         return {title: self.teaching.source(name) for title, name in names.items()}
+
+
+def _alone(cell: Cell) -> Cell:
+    return Cell(cell.student, ALONE, cell.seed)
+
+
+def _measures(distil: DistilSettings) -> bool:
+    """Whether the teacher is measured against the student alone before it teaches."""
+    return distil.trust is not None and distil.trust.advantage > 0
+
+
+def _model_of(folder: Path) -> Model:
+    return Recommender.from_pretrained(folder / "artefact").model

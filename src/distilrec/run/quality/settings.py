@@ -102,11 +102,14 @@ class QualityRecipe(Settings):
 
     def _control(self, name: str) -> Method:
         main = self.methods[self.main]
+        distil = main.distil or DistilSettings()  # the recipe has seen to it that there is some
         return {
             ALONE: lambda: Method(control=True),
             "label_smoothing": lambda: Method(train={"label_smoothing": self.label_smoothing}, control=True),
             "self_distillation": lambda: main.with_changes(teacher=SELF, control=True),
-            "shuffled_teacher": lambda: main.with_changes(shuffled=True, control=True),
+            "shuffled_teacher": lambda: main.with_changes(
+                distil=distil.with_changes(layers={}, pull=0.0).model_dump(), shuffled=True, control=True
+            ),
             "alone_from_table": lambda: Method(
                 distil=DistilSettings(alpha=0.0, start_from_teacher=True),
                 teacher=main.teacher,

@@ -89,7 +89,7 @@ def _row(
     student: str, method: str, control: bool, judged: Sequence[Judged], seeds: tuple[int, ...], metric: str
 ) -> Row:
     test = average([one.test for one in judged])
-    tails = [one.tail.mean(metric) for one in judged if one.tail is not None]
+    tails = [one.tail for one in judged if one.tail is not None]
     return Row(
         student,
         method,
