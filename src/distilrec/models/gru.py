@@ -40,7 +40,10 @@ class GRUSettings(Settings):
 class GRU(ProductForm):
     """GRU4Rec's form (Hidasi et al., ICLR 2016) with one item table in and out.
 
-    Item vectors are normalised on their way in, since they start near zero, and history vectors on their way out.
+    Item vectors are normalised on their way in, since they start near zero, and history vectors on their way out. What
+    the layers make of a history is added to its newest item's vector with a learnt scale that starts at zero (ReZero,
+    Bachlechner et al. 2020): where one table goes in and out, it is best to begin with the items themselves.
+
     `start` and `update` give the same vectors an item at a time, at a cost that does not grow with the history; they
     never forget that it was long, where `history_vectors` reads the newest `max_length` items afresh.
     """
@@ -55,6 +58,7 @@ class GRU(ProductForm):
         widths = [settings.width] + [self.hidden] * (settings.layers - 1)
         self.layers = nn.ModuleList(RecurrentLayer(settings.cell, width, self.hidden) for width in widths)
         self.out = nn.Linear(self.hidden, settings.width) if settings.hidden else None
+        self.scale = nn.Parameter(torch.zeros(1))
         self.norm = nn.LayerNorm(settings.width)
         self.table = table if table is not None else IdTable(n_items, settings.width)
 
@@ -62,11 +66,11 @@ class GRU(ProductForm):
         """What the user wants next, after each position of each history, [B, L, D]."""
         check_batch(batch, len(item_vectors), self.max_length)
         items = torch.from_numpy(batch.items).to(item_vectors.device)
-        x = dropout(F.embedding(items, item_vectors), self.settings.embedding_dropout, self.training)  # [B, L, D]
-        x = self.input_norm(x)
+        newest = dropout(F.embedding(items, item_vectors), self.settings.embedding_dropout, self.training)  # [B, L, D]
+        x = self.input_norm(newest)
         for layer in self.layers:
             x = dropout(layer(x), self.settings.dropout, self.training)  # [B, L, hidden]
-        return self._finish(x)
+        return self._finish(newest, x)
 
     def start(self, n: int) -> Tensor:
         """The state before `n` histories begin, [n, layers, hidden], or twice as wide for an LSTM."""
@@ -78,16 +82,17 @@ class GRU(ProductForm):
         check_next(items.cpu().numpy(), len(state), len(item_vectors))
         return self.step(state, F.embedding(items, item_vectors))
 
-    def step(self, state: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, state: Tensor, newest: Tensor) -> tuple[Tensor, Tensor]:
         """The same of item vectors, [B, D]: tensors alone, unchecked."""
-        x, states = self.input_norm(x), []
+        x, states = self.input_norm(newest), []
         for layer, before in zip(self.layers, state.unbind(1), strict=True):
             x, after = cast(RecurrentLayer, layer).step(x, before)
             states.append(after)
-        return torch.stack(states, dim=1), self._finish(x)
+        return torch.stack(states, dim=1), self._finish(newest, x)
 
-    def _finish(self, x: Tensor) -> Tensor:
-        normed: Tensor = self.norm(x if self.out is None else self.out(x))
+    def _finish(self, newest: Tensor, x: Tensor) -> Tensor:
+        added = x if self.out is None else self.out(x)  # [..., D]
+        normed: Tensor = self.norm(newest + self.scale * added)
         return normed
 
 
