@@ -46,6 +46,15 @@ def test_history_vectors_end_in_one_so_items_end_in_their_bias():
     assert make(tables="tied")(Batch.of([[1, 2], [3]]))[0][:, -1].tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("tables", ["separate", "tied"])
+def test_a_teachers_table_may_replace_all_but_the_biases(tables):
+    model = make(tables=tables)
+    biases = model.table.weight[:, -1].tolist()
+    model.free_item_vectors().fill_(3.0)
+    assert model.item_vectors()[:, :-1].unique().tolist() == [3]
+    assert model.item_vectors()[:, -1].tolist() == biases
+
+
 def test_the_order_of_a_history_does_not_count():
     first, second = make().scores(Batch.of([[1, 2, 3], [3, 1, 2]]))
     np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from distilrec.config import Settings, parse
+from distilrec.distil.initialise import reduce_table, start_from_teacher
 from distilrec.errors import DataError, SettingsError
 from distilrec.models.cnn import CNN, CNNSettings
 from distilrec.models.ease import EASESettings
@@ -135,6 +136,21 @@ def test_folded_and_rebuilt_it_scores_the_same_with_a_plain_table(make, content)
     again = rebuild(model.kind, model.settings.model_dump(), model.state())
     np.testing.assert_allclose(again.scores(batch), wanted, rtol=1e-5, atol=1e-5)
     assert isinstance(again.table, IdTable)
+
+
+@pytest.mark.parametrize("name", [*student_kinds(), *FORMS])
+def test_a_student_that_starts_from_a_teachers_table_has_its_directions_and_perhaps_biases(name):
+    """Of LightGCN it is said without its rounds of smoothing."""
+    kind, form = FORMS.get(name, (name, {"layers": 0} if name == "lightgcn" else {}))
+    settings = preset(kind, "tiny").with_changes(width=8, **form)
+    model = build_student(settings, N_ITEMS, sequences=SEQUENCES)
+    teacher = np.random.default_rng(0).normal(size=(N_ITEMS, 10)).astype(np.float32)
+    start_from_teacher(model.free_item_vectors(), teacher)
+    width = 7 if kind in ("linear", "matrix_factorisation") else 8
+    table = model.fold().item_vectors().detach().numpy()
+    np.testing.assert_allclose(table[:, :width], reduce_table(teacher, width), rtol=1e-6)
+    assert table.shape == (N_ITEMS, 8)
+    assert np.abs(table[:, width:]).max(initial=0) < 0.2  # biases are as small as ever
 
 
 def test_dropout_is_for_training_alone(make):

@@ -54,6 +54,10 @@ class MatrixFactorisation(ProductForm):
             nn.init.normal_(self.inputs.weight, std=_INPUT_STD)
         self.table = table if table is not None else IdTable(n_items, settings.width)
 
+    def free_item_vectors(self) -> Tensor:
+        """All but the biases, [N, D - 1]."""
+        return super().free_item_vectors()[:, :-1]
+
     def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
         """What the user wants next, after each position of each history, [B, L, D]."""
         check_batch(batch, len(item_vectors), self.max_length)
