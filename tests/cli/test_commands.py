@@ -22,6 +22,7 @@ SMALL_STUDENT = ["--set", "model={width: 8, max_length: 10}", *TRAINING]
         ("baselines", ["PREPARED", "--out", "--set"]),
         ("teach", ["PREPARED", "VECTORS", "--out", "--set"]),
         ("distil", ["PREPARED", "--out", "--knowledge", "--weight", "--teacher", "--set"]),
+        ("students", ["--items"]),
         ("evaluate", ["MODEL", "DATA", "--out", "--cases", "--cutoffs", "--exclude-history"]),
         ("recommend", ["MODEL", "--history", "-k", "--keep-history"]),
         ("compare", ["A", "B", "--metric"]),
@@ -40,7 +41,8 @@ def test_help_names_the_arguments_of_each_command(command, name, arguments):
 def test_help_lists_every_command(command):
     called = command("--help")
     assert called.code == 0
-    for name in ("check", "data", "encode", "baselines", "teach", "distil", "evaluate", "recommend", "compare", "run"):
+    stages = ("check", "data", "encode", "baselines", "teach", "distil", "evaluate", "recommend", "compare", "run")
+    for name in (*stages, "students"):
         assert re.search(rf"│ {name} ", called.out), name
 
 

@@ -20,7 +20,3 @@ def test_a_catalogue_without_items_is_refused(command):
     called = command("students", "--items", "0")
     assert called.code == 2
     assert "--items" in called.err
-
-
-def test_help_names_its_option(command):
-    assert "--items" in command("students", "--help").out
