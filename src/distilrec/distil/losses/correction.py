@@ -109,6 +109,7 @@ def rejuvenated_cross_entropy(
     share of the teacher's list that is. Zhu and Zhang, "Rejuvenating Cross-Entropy Loss in Knowledge Distillation for
     Recommender Systems", ICLR 2026: a cross-entropy over some items bounds NDCG only where all that the student ranks
     above them are among them. The student's top list is such a set; the second is made nearly one by `sample_closure`.
+    Both follow the paper's abstract and public summaries of it, not its text, and may differ from it in detail.
 
     Needs of the teacher: logits of any item (`look_up` makes them of lists). Beside a cross-entropy over the teacher's
     list alone, it also pushes down what the student wrongly puts first; beside one over the whole catalogue it is an

@@ -25,8 +25,8 @@ def gather_logits(history_vectors: Tensor, item_vectors: Tensor, items: Tensor, 
     """Scores of the listed items, `[R, K]` float32, with gradients to both tables; 0 without gradient after the end.
 
     On a processor only the products that are asked for are made, straight from the two tables: 3 to 20 times as fast
-    as collecting item vectors `[R, K, D]` first, and faster in float32 than any other way in bfloat16; so there is no
-    precision to choose.
+    as collecting item vectors `[R, K, D]` first, and in float32 as fast as any other way in bfloat16, or faster; so
+    there is no precision to choose.
 
     Args:
         history_vectors: `[P, D]`.
