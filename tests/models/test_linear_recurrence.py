@@ -62,14 +62,21 @@ def literally(model, history):
             u = block.recurrence_norm(x)
             z = 1 / (1 + torch.exp(-block.gate(u)))
             states[at] = (1 - z) * states[at] + z * block.value(u)
-            x = x + block.recurrence_out(states[at])
-            x = x + block.feedforward_out(nn.functional.gelu(block.feedforward_in(block.feedforward_norm(x))))
+            x = x + block.recurrence_scale * block.recurrence_out(states[at])
+            hidden = nn.functional.gelu(block.feedforward_in(block.feedforward_norm(x)))
+            x = x + block.feedforward_scale * block.feedforward_out(hidden)
     return model.norm(x).detach().numpy()
 
 
 def test_it_is_the_formula_at_every_position(model):
     wanted = [literally(model, [5, 1, 7][:length]) for length in (1, 2, 3)]
     np.testing.assert_allclose(vectors(model, [5, 1, 7])[0], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_it_begins_as_the_newest_item_itself():
+    model = LinearRecurrence(SHAPE, N_ITEMS).eval()
+    newest = nn.functional.layer_norm(model.item_vectors()[7], (4,)).detach().numpy()
+    np.testing.assert_allclose(vectors(model, [5, 1, 7])[0, -1], newest, rtol=1e-5)
 
 
 def test_a_later_item_changes_nothing_before_it(model):
@@ -160,9 +167,9 @@ def test_no_setting_is_left_out():
 
 
 def test_the_parameters_can_be_counted_by_hand():
-    """Items 12x4, values and gates 4x8+8 each, back 8x4+4, feed-forward 4x4+4 twice, three norms of 8."""
+    """Items 12x4, values and gates 4x8+8 each, back 8x4+4, feed-forward 4x4+4 twice, three norms of 8, two scales."""
     model = LinearRecurrence(LinearRecurrenceSettings(width=4), N_ITEMS)
-    assert model.n_parameters == 48 + 2 * (32 + 8) + (32 + 4) + 2 * (16 + 4) + 3 * 8
+    assert model.n_parameters == 48 + 2 * (32 + 8) + (32 + 4) + 2 * (16 + 4) + 3 * 8 + 2
 
 
 @pytest.mark.parametrize("change", [{"blocks": 0}, {"state_ratio": 0}, {"feedforward_ratio": -1}, {"dropout": 1}])

@@ -43,7 +43,8 @@ class LinearRecurrence(ProductForm):
 
     LRURec forgets at fixed rates, by complex numbers. Here the item that comes decides for each channel how much is
     forgotten, and all is real: simpler, and as good in Griffin (De et al. 2024). Blocks are normalised first, as
-    the transformer's are.
+    the transformer's are, but what they add is scaled by learnt numbers that start at zero (ReZero, Bachlechner et al.
+    2020): where one table goes in and out, it is best to begin with the items themselves.
 
     `start` and `update` give the same vectors an item at a time, at a cost that does not grow with the history; they
     never forget that it was long, where `history_vectors` reads the newest `max_length` items afresh.
@@ -102,6 +103,7 @@ class RecurrentBlock(nn.Module):
         self.recurrence_out = nn.Linear(state, width)
         self.feedforward_norm = nn.LayerNorm(width)
         self.feedforward_in, self.feedforward_out = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.recurrence_scale, self.feedforward_scale = (nn.Parameter(torch.zeros(1)) for _ in range(2))
         self.apply(init_weights)
         with torch.no_grad():  # averages over 2 to `max_length` items to begin with, as in Tallec and Ollivier 2018
             spans = torch.logspace(1, torch.tensor(max(2.0, settings.max_length)).log2().item(), state, base=2.0)
@@ -120,10 +122,10 @@ class RecurrentBlock(nn.Module):
         return self._rest(x, state), state
 
     def _rest(self, x: Tensor, states: Tensor) -> Tensor:
-        x = x + dropout(self.recurrence_out(states), self.dropout, self.training)
+        x = x + self.recurrence_scale * dropout(self.recurrence_out(states), self.dropout, self.training)
         hidden = F.gelu(self.feedforward_in(self.feedforward_norm(x)))
         hidden = dropout(hidden, self.dropout, self.training)
-        return x + dropout(self.feedforward_out(hidden), self.dropout, self.training)
+        return x + self.feedforward_scale * dropout(self.feedforward_out(hidden), self.dropout, self.training)
 
 
 def moving_average(values: Tensor, shares: Tensor) -> Tensor:
