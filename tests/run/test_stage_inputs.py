@@ -7,38 +7,27 @@ import shutil
 
 import polars as pl
 import pytest
+from other_values import (
+    LAYERS_KEPT,
+    LAYERS_OF,
+    LOSSES,
+    MEASURES,
+    OTHER_LOSS,
+    OTHER_SHAPE,
+    OTHER_TRAINING,
+    STUDENTS,
+    WITHIN,
+)
 
 from distilrec.config import settings_within
+from distilrec.models.students import student_kinds
 from distilrec.run.folder import RunFolder
 from distilrec.run.pipeline import _Pipeline
 from distilrec.run.recipe import Recipe
 from small_world import worked
 
-STUDENTS = {"student_alone/seed-0", "distilled/seed-0"}
 EVALUATIONS = {f"evaluation/{n}" for n in ("popularity", "item_knn", "ease", "teacher", "student_alone", "distilled")}
 TRAINED = {"teacher", *STUDENTS}
-OTHER_TRAINING = {
-    "epochs": "3",
-    "patience": "2",
-    "batch_size": "8",
-    "learning_rate": "0.01",
-    "weight_decay": "0",
-    "schedule": "cosine",
-    "warmup_steps": "3",
-    "clip_norm": "1",
-    "label_smoothing": "0.1",
-    "body_learning_rate": "0.01",
-    "precision": "float32",
-}
-OTHER_SHAPE = {
-    "width": "4",
-    "blocks": "2",
-    "heads": "4",
-    "feedforward_ratio": "2",
-    "positions": "none",
-    "dropout": "0.5",
-    "embedding_dropout": "0.5",
-}
 DECIDES: dict[str, set[str]] = {
     "data.filter.min_rating=0.5": {"data"},
     "data.filter.deduplicate=true": {"data"},
@@ -79,6 +68,8 @@ DECIDES: dict[str, set[str]] = {
     "distil.alpha=0.5": {"distilled/seed-0"},
     "distil.temperature=2": {"distilled/seed-0"},
     "distil.start_from_teacher=false": {"distilled/seed-0"},
+    "distil.auxiliary_head=true": {"distilled/seed-0"},
+    "distil.layers={blocks.0: blocks.0}": {"distilled/seed-0"},
     "evaluate.cutoffs=[5, 10, 15]": EVALUATIONS,
     "evaluate.metric=recall@10": TRAINED,
     "evaluate.exclude_history=false": TRAINED | EVALUATIONS,
@@ -86,6 +77,7 @@ DECIDES: dict[str, set[str]] = {
     "seeds=[1]": set(),  # other stages, with the seed in their names
     **{f"teacher.model.{name}={value}": {"teacher"} for name, value in OTHER_SHAPE.items() if name != "width"},
     "teacher.model.width=32": {"teacher"},
+    "student.model.preset=base": STUDENTS,
     **{f"student.model.{name}={value}": STUDENTS for name, value in OTHER_SHAPE.items()},
     **{f"teacher.train.{name}={value}": {"teacher"} for name, value in OTHER_TRAINING.items()},
     **{f"student.train.{name}={value}": STUDENTS for name, value in OTHER_TRAINING.items()},
@@ -105,10 +97,13 @@ THROUGH_THE_LOG = {
 }
 ELSEWHERE = {
     "student.train.seed",  # refused
+    "teacher.train.augment.substitute",  # refused: who would say what is similar?
+    "teacher.train.augment.insert",
     "encode.model",  # by its content, below
     "teacher.model.max_length",  # both at once, below
     "student.model.max_length",
     "teacher.kind",  # another kind has other settings
+    "student.model.kind",  # each, below
 }
 
 
@@ -154,17 +149,48 @@ def test_the_longest_history_decides_all_that_is_trained(inputs, before):
     assert {name for name in now if now[name] != before[name]} == TRAINED | {"knowledge"}
 
 
+def within():
+    for group, (values, decided) in WITHIN.items():
+        path = group.partition("=")[0].removesuffix(".kind")
+        yield from ((group, f"{path}.{name}={value}", decided) for name, value in values.items())
+
+
+@pytest.mark.parametrize(("group", "override", "decided"), list(within()))
+def test_so_is_a_setting_within_a_group(inputs, group, override, decided):
+    base = [group, "distil.layers={blocks.0: blocks.0}"] if "pull" in group else [group]
+    before, now = inputs(*base), inputs(*base, override)
+    assert {name for name in now if now[name] != before[name]} == decided
+
+
+@pytest.mark.parametrize("kind", [kind for kind in student_kinds() if kind != "transformer"])
+def test_another_kind_of_student_is_another_student(inputs, before, kind):
+    now = inputs(f"student.model.kind={kind}")
+    assert {name for name in now if now[name] != before[name]} == STUDENTS
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_every_setting_of_every_loss_decides_the_distilled_student_alone(inputs, kind):
+    layers = f", teacher: {LAYERS_OF[kind]}, student: blocks.0" if kind in LAYERS_OF else ""
+    before = inputs(*LAYERS_KEPT, f"distil.losses=[{{kind: {kind}{layers}}}]")
+    for name in sorted(LOSSES[kind].model_fields.keys() - ({"kind", "teacher", "student"} if layers else {"kind"})):
+        value = MEASURES[kind] if name == "measure" else OTHER_LOSS[name]
+        now = inputs(*LAYERS_KEPT, f"distil.losses=[{{kind: {kind}{layers}, {name}: {value}}}]")
+        assert {stage for stage in now if now[stage] != before[stage]} == {"distilled/seed-0"}, name
+
+
 def test_every_setting_of_a_recipe_is_in_one_of_these_tables():
+    """Those of losses are looked at by themselves."""
     tested = {override.partition("=")[0] for override in DECIDES} | THROUGH_THE_LOG | ELSEWHERE
-    assert set(leaves(Recipe)) <= tested
+    tested |= {override.partition("=")[0] for _, override, _ in within()}
+    assert {leaf for leaf in leaves(Recipe) if not leaf.startswith("distil.losses.")} <= tested
 
 
 def leaves(kind, above=""):
     for name, field in kind.model_fields.items():
-        nested = settings_within(field.annotation)  # of several kinds of teacher the first
-        if nested and nested[0].model_fields:
-            yield from leaves(nested[0], f"{above}{name}.")
-        else:
+        nested = [one for one in settings_within(field.annotation) if one.model_fields]
+        for one in nested[:1] if name == "teacher" else nested:  # of several kinds of teacher the first
+            yield from leaves(one, f"{above}{name}.")
+        if not nested:
             yield f"{above}{name}"
 
 

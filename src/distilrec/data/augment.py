@@ -51,6 +51,15 @@ class AugmentSettings(Settings):
     insert_share: float = Field(0.2, gt=0, le=1)
     """How many of the items get one before them; a history that becomes too long loses its oldest items."""
 
+    @property
+    def needs_neighbours(self) -> bool:
+        """Whether it wants to know which items are similar."""
+        return self.substitute > 0 or self.insert > 0
+
+    def without_neighbours(self) -> AugmentSettings:
+        """What is left of it for somebody who has no teacher to say which items are similar."""
+        return self.with_changes(substitute=0.0, insert=0.0)
+
 
 @dataclass(frozen=True)
 class Augmented:

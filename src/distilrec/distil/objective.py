@@ -101,7 +101,7 @@ class Objective(nn.Module):
 
     def _similar_items(self) -> IntArray | None:
         augmenting = self.settings.augment
-        if augmenting is None or not (augmenting.substitute or augmenting.insert):
+        if augmenting is None or not augmenting.needs_neighbours:
             return None
         table = None if self.knowledge is None else self.knowledge.item_vectors()
         if table is None:

@@ -216,6 +216,8 @@ class _Pipeline:
     ) -> Path:
         settings, distil = self.recipe.student, self.recipe.distil if knowledge else None
         training = settings.train.with_changes(seed=seed)
+        if distil is None and training.augment is not None:
+            training = training.with_changes(augment=training.augment.without_neighbours())
         inputs = {
             "data": self.data_key,
             "knowledge": knowledge_key,

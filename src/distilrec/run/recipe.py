@@ -19,6 +19,7 @@ from distilrec.models.ease import EASESettings
 from distilrec.models.item_knn import ItemKNNSettings
 from distilrec.models.popularity import PopularitySettings
 from distilrec.models.students import StudentModel, TransformerStudent
+from distilrec.run.rehearsal import rehearse
 from distilrec.run.teacher_stages import (
     OutsideTeacher,
     TeacherStage,
@@ -27,6 +28,7 @@ from distilrec.run.teacher_stages import (
     named_teachers,
     width_of,
 )
+from distilrec.run.wanted import missing
 from distilrec.teach.settings import KnowledgeSettings
 
 
@@ -139,7 +141,10 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
         """Refuse now what would otherwise stop the run after hours of training."""
-        problems = [*self._wrong_shapes(), *self._wrong_seeds(), *self._wrong_metric()]
+        problems = [*self._wrong_shapes(), *self._wrong_seeds(), *self._wrong_metric(), *self._wrong_teaching()]
+        if not problems:
+            student = self.student
+            problems += rehearse(student.model, student.train, self.distil, self.teacher, self.knowledge)
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -176,6 +181,16 @@ class Recipe(Settings):
                 f"student.model.width {student} is more than teacher.model.width {max(known)}, so the student "
                 "cannot start from the teacher's item table; choose a smaller one, or distil.start_from_teacher=false"
             )
+
+    def _wrong_teaching(self) -> Iterator[str]:
+        yield from missing(self.distil, self.teacher, self.knowledge, self.student.train)
+        for where, teacher in named_teachers(self.teacher):
+            augment = getattr(getattr(teacher, "train", None), "augment", None)
+            if augment is not None and augment.needs_neighbours:
+                yield (
+                    f"{where}.train.augment substitutes or inserts items that a teacher finds similar, and a teacher "
+                    "has none itself; set substitute and insert to 0"
+                )
 
     def _wrong_seeds(self) -> Iterator[str]:
         if len(set(self.seeds)) != len(self.seeds):

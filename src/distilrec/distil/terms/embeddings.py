@@ -28,6 +28,11 @@ class ItemAlignmentSettings(TermSettings):
     temperature: float = Field(0.1, gt=0)
     """Of the contrastive form."""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """The teacher's item table."""
+        return frozenset({"item_vectors"})
+
 
 class ItemAlignment(Term):
     """`item_alignment_cosine` or `item_alignment_contrastive` of drawn items."""

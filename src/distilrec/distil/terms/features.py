@@ -30,6 +30,11 @@ class BetweenVectors(TermSettings):
     student: str = HISTORY
     """What of the student: its history vectors, or the path of a layer such as `blocks.0`."""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """The teacher's column."""
+        return frozenset({self.teacher})
+
 
 class HiddenStatesSettings(BetweenVectors):
     """Hidden states like the teacher's, through a projection (FitNets)."""

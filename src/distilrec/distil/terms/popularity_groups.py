@@ -28,6 +28,11 @@ class PopularityGroupsSettings(TermSettings):
     temperature: float = Field(1.0, gt=0)
     """Of both sides."""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Soft labels."""
+        return frozenset({"soft_labels"})
+
 
 class PopularityGroups(Term):
     """`grouped_soft_labels` of the teacher's best items and random ones of every group."""

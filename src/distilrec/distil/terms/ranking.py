@@ -34,6 +34,11 @@ class OnLists(TermSettings):
     top: int = Field(50, ge=1)
     """How many of the teacher's best items are looked at; the whole catalogue where that is smaller."""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Soft labels, of which lists are cut."""
+        return frozenset({"soft_labels"})
+
 
 class RankingDistillationSettings(OnLists):
     """Each of the teacher's best items is a positive (RD)."""

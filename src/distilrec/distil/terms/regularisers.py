@@ -29,6 +29,11 @@ class EntropySettings(TermSettings):
     temperature: float = Field(1.0, gt=0)
     """Of the student."""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Soft labels, where there is a teacher to be like."""
+        return frozenset({"soft_labels"} if self.towards == "teacher" else ())
+
 
 class ViewConsistencySettings(TermSettings):
     """Two views of a history, by augmentation or by other dropped units, shall say the same."""

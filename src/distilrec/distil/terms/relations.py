@@ -35,6 +35,11 @@ class BetweenLayers(TermSettings):
     student: str
     """The path of a layer of the student, such as `blocks.0`."""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """The teacher's column."""
+        return frozenset({self.teacher})
+
 
 class AttentionTransferSettings(BetweenLayers):
     """Attention like the teacher's."""

@@ -23,6 +23,14 @@ class TermSettings(Settings):
     weight: ScheduledWeight = 1.0
     """Its weight, lambda, beside the task's loss; a number, or a schedule over training."""
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it needs of a teacher: `soft_labels`, `item_vectors`, or columns by their names.
+
+        A recipe is held against it before the teacher is trained.
+        """
+        return frozenset()
+
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
