@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from distilrec.data.batches import Windows
 from distilrec.distil.loop import train
 from distilrec.distil.settings import DistilSettings, TrainSettings
+from distilrec.distil.weights import map_layers
 from distilrec.errors import StorageError, TrainingError
 from distilrec.models.tables import ContentTable
 from distilrec.models.transformer import Transformer, TransformerSettings
@@ -47,7 +49,7 @@ def validate(model):
     return -abs(float(model.item_vectors().detach().std()) - 0.03)
 
 
-def go(path, *, model=None, data=None, settings=SETTINGS, source=None, distil=None, judge=validate):
+def go(path, *, model=None, data=None, settings=SETTINGS, source=None, distil=None, judge=validate, towards=None):
     """Train, and say how many batches that took."""
     model, batches = model or student(), []
     hook = model.register_forward_pre_hook(lambda *_: batches.append(1) if model.training else None)
@@ -58,6 +60,7 @@ def go(path, *, model=None, data=None, settings=SETTINGS, source=None, distil=No
         settings=settings,
         knowledge=source or teacher(),
         distil=distil,
+        towards=towards,
         checkpoint_path=path,
         quiet=True,
     )
@@ -230,6 +233,60 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint(tmp_path, monkeypatch, whol
     found = go(tmp_path / "run")
     assert_same_end(found, whole)
     assert found[2] == 7
+
+
+LEARNING = DistilSettings(
+    alpha=0.5,
+    losses=(
+        {"kind": "hidden_states", "projection": "linear"},
+        {"kind": "distillation_experts", "experts": 2},
+        {"kind": "view_consistency"},
+    ),
+    auxiliary_head=True,
+    curriculum={"start_share": 0.5},
+    trust={"target": 0.5},
+)
+AUGMENTED = SETTINGS.with_changes(augment={"mask": 0.5, "substitute": 0.5})
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, AUGMENTED], ids=["plain", "augmented"])
+def test_what_is_learnt_beside_the_student_goes_on_where_it_was(tmp_path, settings):
+    """Projections, experts and the head are no part of the student, and the student depends on them."""
+    interrupt(tmp_path / "run", 7, settings=settings, distil=LEARNING)
+    with safe_open(tmp_path / "run", framework="pt") as file:
+        beside = {name for name in file.keys() if name.startswith("model.objective.")}  # noqa: SIM118  (not a dict)
+    assert {"model.objective.head.weight", "model.objective.terms.hidden_states.projection.layers.0.weight"} <= beside
+    found = go(tmp_path / "run", settings=settings, distil=LEARNING)
+    whole = go(None, settings=settings, distil=LEARNING)
+    assert found[2] < whole[2]
+    assert_same_end(found, whole)
+
+
+def test_a_projection_begins_the_same_for_the_same_seed_whatever_was_drawn_before():
+    ends = []
+    for draws in (0, 7):
+        source, model = teacher(), student()
+        torch.rand(draws)
+        ends.append(go(None, model=model, source=source, distil=LEARNING))
+    assert_same_end(*ends)
+
+
+def test_a_student_that_is_drawn_to_its_teacher_goes_on_to_the_same_end(tmp_path):
+    """The weights that it is drawn to are not in the checkpoint: whoever starts it again gives them again."""
+    pulled = {"distil": DistilSettings(layers={"blocks.0": "blocks.0"}, pull=0.3)}
+    pulled["towards"] = map_layers(student(), student(5).state(), pulled["distil"].layers)
+    interrupt(tmp_path / "run", 7, **pulled)
+    found, free = go(tmp_path / "run", **pulled), go(None)
+    assert found[2] == 6
+    assert_same_end(found, go(None, **pulled))
+    assert not torch.equal(found[0].blocks[0].query_key_value.weight, free[0].blocks[0].query_key_value.weight)
+
+
+def test_another_goal_of_the_pull_is_another_run(tmp_path):
+    distil = DistilSettings(layers={"blocks.0": "blocks.0"}, pull=0.3)
+    near, far = (map_layers(student(), student(seed).state(), distil.layers) for seed in (5, 6))
+    interrupt(tmp_path / "run", 7, distil=distil, towards=near)
+    assert go(tmp_path / "run", distil=distil, towards=far)[2] == 3 * BATCHES
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL is a thing of POSIX systems")

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from distilrec.distil.losses import catalogue
 from distilrec.distil.losses.catalogue import chunk_positions, distillation_loss
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, spread_lists
+from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, Teacher, spread_lists
 from distilrec.errors import SettingsError
 from distilrec.knowledge import DenseLabels, FactorLabels, ListLabels
 from distilrec.knowledge.labels import probabilities
@@ -127,3 +127,53 @@ def test_parts_that_do_not_fit_are_refused(part, message):
         distillation_loss(
             torch.zeros(P, D), torch.zeros(N, D), torch.zeros(P, dtype=torch.int64), soft_labels=part, alpha=0.5
         )
+
+
+# ---- lists and single items
+
+
+def teacher(*parts, n_positions=P):
+    return Teacher([as_tensors(part) for part in parts], n_positions, N, 1.0, torch.float32)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_lists_are_the_best_of_the_literal_probabilities(name, monkeypatch):
+    monkeypatch.setattr("distilrec.distil.soft_labels._LIST_SHARES", 10 * N)  # ten positions at once
+    shares, covered = probabilities(CASES[name], n_positions=P, n_items=N)
+    found = teacher(*CASES[name]).lists(K)
+    best = -np.sort(-shares, axis=1)[:, :K]
+    known = covered > 0
+    np.testing.assert_allclose(found.logits.exp().numpy()[known], best[known], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        np.take_along_axis(shares, found.items.numpy().clip(0), axis=1)[known], best[known], rtol=1e-4, atol=1e-6
+    )
+    assert (found.items.numpy()[~known] == -1).all()
+    assert not found.log_sums.any()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_single_items_have_their_literal_log_probabilities(name, monkeypatch):
+    monkeypatch.setattr("distilrec.distil.soft_labels._LIST_SHARES", 10 * N)
+    shares, covered = probabilities(CASES[name], n_positions=P, n_items=N)
+    items = np.random.default_rng(0).integers(-1, N, size=(P, 5))
+    wanted = np.where(
+        (items >= 0) & (covered[:, None] > 0), np.log(np.take_along_axis(shares, items.clip(0), axis=1) + 1e-30), 0
+    )
+    found = teacher(*CASES[name]).log_shares(torch.from_numpy(items))
+    np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_more_items_than_there_are_give_all_of_them():
+    assert teacher(dense()).lists(N + 5).items.shape == (P, N)
+
+
+def test_an_item_that_a_teacher_rules_out_is_unlikely_not_infinitely_so():
+    one = DenseLabels(np.array([[0.0] + [-1000.0] * (N - 1)], np.float32))
+    found = teacher(one, n_positions=1)
+    assert torch.isfinite(found.lists(N).logits).all()
+    assert -100 < float(found.log_shares(torch.tensor([[1]]))) < -80
+
+
+def test_of_no_position_there_is_nothing_to_say():
+    nothing = DenseLabels(np.zeros((0, N), np.float32))
+    assert teacher(nothing, n_positions=0).log_shares(torch.zeros(0, 3, dtype=torch.int64)).shape == (0, 3)

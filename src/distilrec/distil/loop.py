@@ -137,6 +137,7 @@ class _Run:
         self.accelerator = Accelerator()
         self.plain_model, onto = model.to(self.accelerator.device), Onto(self.accelerator.device)
         self.precision = choose_precision(settings.precision, self.accelerator.device)
+        torch.manual_seed(derive_seed(settings.seed, "objective"))  # of projections' first weights
         self.objective = Objective(
             model,
             windows,
@@ -168,9 +169,11 @@ class _Run:
         """Digest of all that decides where training ends up, but for `validate`."""
         teacher = [self.distil.model_dump(), self.knowledge.digest()] if self.knowledge is not None else None
         trusted = None if self.advantage is None else sha256_of_arrays({"advantage": self.advantage})
+        goal = sha256_of_arrays({name: value.detach().cpu().numpy() for name, value in self.towards.items()})
         settings = self.settings.model_dump(exclude={"checkpoint_seconds"})
         how = [str(self.precision), self.accelerator.device.type, self.accelerator.num_processes]
-        return sha256_of_value([settings, teacher, trusted, self.windows_digest, _describe(self.plain_model), *how])
+        told = [settings, teacher, trusted, goal, self.windows_digest, _describe(self.plain_model)]
+        return sha256_of_value([*told, *how])
 
     def resume(self, path: Path | None) -> tuple[Place, dict[str, Tensor]]:
         identity = self.identity()
