@@ -11,7 +11,7 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-extract bench-quality bench-large docs constraints clean
+.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large docs constraints clean
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
@@ -51,6 +51,9 @@ bench-teachers: $(VENV)/.dev ## Make teachers of every kind on ML-1M and Beauty:
 
 bench-quality: $(VENV)/.dev ## What distillation gives, with controls, on Beauty and ML-1M (after bench-teachers; resumes)
 	$(BIN)/python benchmarks/quality.py $(ARGS)
+
+bench-distil: $(VENV)/.dev ## What an epoch costs with a teacher beside one without (after bench-teachers)
+	$(BIN)/python benchmarks/distil_speed.py $(ARGS)
 
 bench-extract: $(VENV)/.dev ## Writing a teacher's knowledge against asking it alone (after bench-teachers)
 	$(BIN)/python benchmarks/extract_speed.py $(ARGS)
