@@ -83,6 +83,7 @@ def test_the_stages_lead_from_a_log_to_a_distilled_and_judged_student(command, s
         "alone": [],
         "from-disk": ["--knowledge", tmp_path / "teacher" / "knowledge", "--set", "distil.alpha=0.9"],
         "live": ["--teacher", tmp_path / "teacher", "--set", "distil.alpha=0.9"],
+        "layers": ["--teacher", tmp_path / "teacher", "--set", "distil.layers={blocks.0: blocks.0}"],
     }
     for name, source in students.items():
         called = command("distil", prepared, "--out", tmp_path / name, *source, *SMALL_STUDENT)

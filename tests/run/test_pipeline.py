@@ -160,6 +160,34 @@ def test_a_run_may_learn_from_a_language_model_that_was_never_trained(small, fin
     assert int((part.items[:, 0] >= 0).sum()) == 12
 
 
+# ---- distillation
+
+
+def test_a_run_may_copy_layers_and_measure_how_far_the_teacher_is_to_be_believed(small, copied, quick):
+    layers = ["distil.layers={blocks.0: blocks.0}", "distil.pull=0.01"]
+    said = small.run(copied, *layers, "distil.trust={advantage: 1}")[1]
+    assert worked(said) == {"distilled/seed-0", "evaluation/distilled", "latency"}
+    told = read_json(copied / "distilled/seed-0/training.json")
+    assert {"loss", "hard", "soft", "score", "seconds"} == set(told["epochs"][0])
+
+
+def test_augmentation_by_the_teacher_is_no_part_of_the_student_alone(small, copied, quick):
+    said = small.run(copied, "student.train.augment={mask: 0.5, substitute: 0.5}")[1]
+    assert {"student_alone/seed-0", "distilled/seed-0"} <= worked(said)
+    about = [
+        Recommender.from_pretrained(copied / f"{name}/seed-0/artefact").about for name in ("student_alone", "distilled")
+    ]
+    assert [one["train"]["augment"]["mask"] for one in about] == [0.5, 0.5]
+    assert [one["train"]["augment"]["substitute"] for one in about] == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("kind", ["gru", "matrix_factorisation", "lightgcn"])
+def test_students_of_other_kinds_are_trained_judged_and_shipped(small, copied, quick, kind):
+    found, _ = small.run(copied, f"student.model.kind={kind}", "student.train.epochs=1")
+    assert Recommender.from_pretrained(copied / "artefact").model.kind == kind
+    assert [row.name for row in found.results.rows][-1] == "distilled"
+
+
 # ---- the sample
 
 

@@ -11,9 +11,12 @@ from distilrec.config import parse
 from distilrec.data.interactions import Interactions
 from distilrec.data.split import SplitSettings
 from distilrec.data.synthetic import markov_world
+from distilrec.distil.initialise import principal_directions
+from distilrec.distil.weights import map_layers
 from distilrec.errors import ArtifactError, DataError, KnowledgeError, SettingsError
 from distilrec.knowledge import Knowledge
 from distilrec.models.popularity import Popularity
+from distilrec.models.students import build_student
 from distilrec.run import stages
 from distilrec.run.recipe import BaselineSettings, DataSettings, EvaluateStage, StudentAndTeacher, TeacherAndKnowledge
 from distilrec.run.teachers import (
@@ -22,6 +25,7 @@ from distilrec.run.teachers import (
     fit_teacher,
     forget_checkpoint,
     open_knowledge,
+    open_model,
     open_teacher,
     take_knowledge,
     worse_than_popularity,
@@ -73,8 +77,8 @@ def taught(prepared, vectors, tmp_path_factory):
     return folder
 
 
-def learn(prepared, folder, knowledge=None):
-    settings = parse(StudentAndTeacher, STUDENT)
+def learn(prepared, folder, knowledge=None, teacher=None, **distil):
+    settings = parse(StudentAndTeacher, STUDENT | {"distil": distil})
     return stages.train_student(
         settings.model,
         settings.train,
@@ -83,6 +87,7 @@ def learn(prepared, folder, knowledge=None):
         validate=stages.validator(prepared, EvaluateStage(cutoffs=(10,))),
         knowledge=knowledge,
         distil=settings.distil if knowledge else None,
+        teacher=teacher,
         quiet=True,
     )
 
@@ -241,6 +246,57 @@ def test_several_folders_of_knowledge_are_one_source_with_a_share_each(prepared,
         open_knowledge(folders, None, prepared, max_length=10, weights=[0.25, 0.25])
     with pytest.raises(KnowledgeError, match="knowledge is of another catalogue"):
         open_knowledge(folders, None, renamed(prepared), max_length=10)
+
+
+# ---- layers of the teacher
+
+ONE_BLOCK = {"blocks.0": "blocks.0"}
+
+
+def weights_of(folder):
+    return Recommender.from_pretrained(folder / "artefact").model.state()
+
+
+@pytest.mark.parametrize(("pull", "same"), [(1.0, True), (0.0, False)])
+def test_layers_begin_as_the_teachers_and_a_whole_pull_holds_them_there(prepared, taught, tmp_path, pull, same):
+    knowledge, teacher = Knowledge.open(taught / "knowledge"), open_model(taught, prepared)
+    report = learn(prepared, tmp_path, knowledge, teacher, layers=ONE_BLOCK, pull=pull)
+    assert np.isfinite(report.best_score)
+    shape = parse(StudentAndTeacher, STUDENT).model
+    directions = principal_directions(knowledge.item_vectors(), shape.width)
+    wanted = map_layers(build_student(shape, 24), teacher.state(), ONE_BLOCK, directions=directions)
+    found = weights_of(tmp_path)
+    assert all(np.allclose(found[name], value.numpy(), atol=1e-6) for name, value in wanted.items()) is same
+
+
+def test_layers_that_are_copied_are_not_those_of_a_student_that_starts_anew(prepared, taught, tmp_path):
+    knowledge, teacher = Knowledge.open(taught / "knowledge"), open_model(taught, prepared)
+    learn(prepared, tmp_path / "anew", knowledge)
+    learn(prepared, tmp_path / "copied", knowledge, teacher, layers=ONE_BLOCK)
+    anew, copied = weights_of(tmp_path / "anew"), weights_of(tmp_path / "copied")
+    assert not np.allclose(anew["blocks.0.query_key_value.weight"], copied["blocks.0.query_key_value.weight"])
+
+
+@pytest.mark.parametrize(
+    ("distil", "message"),
+    [
+        ({"layers": {"blocks.0": "blocks.7"}}, "the teacher has no layer 'blocks.7' with weights; near it are blocks"),
+        ({"layers": {"blocks.7": "blocks.0"}}, "the student has no layer 'blocks.7' with weights; near it are blocks"),
+        ({"layers": ONE_BLOCK, "start_from_teacher": False}, "give the directions that the student's item table was"),
+    ],
+)
+def test_layers_that_are_not_there_or_do_not_fit_are_refused_before_training(
+    prepared, taught, tmp_path, distil, message
+):
+    knowledge, teacher = Knowledge.open(taught / "knowledge"), open_model(taught, prepared)
+    with pytest.raises(SettingsError, match=message):
+        learn(prepared, tmp_path / "student", knowledge, teacher, **distil)
+    assert not (tmp_path / "student").exists()
+
+
+def test_knowledge_alone_has_no_layers(prepared, taught, tmp_path):
+    with pytest.raises(SettingsError, match=r"layers of the teacher's model, and knowledge on disk has none; give"):
+        learn(prepared, tmp_path / "student", Knowledge.open(taught / "knowledge"), layers=ONE_BLOCK)
 
 
 def test_knowledge_of_other_data_is_refused_before_training(taught, tmp_path):

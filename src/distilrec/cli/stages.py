@@ -101,7 +101,7 @@ def distil(
     """Train a student, alone or from a teacher. Settings: model.*, train.* and distil.* as in a recipe."""
     from distilrec.run import stages
     from distilrec.run.recipe import EvaluateStage, StudentAndTeacher
-    from distilrec.run.teachers import forget_checkpoint, open_knowledge
+    from distilrec.run.teachers import forget_checkpoint, open_knowledge, open_model
 
     loaded, settings = stages.load_prepared(prepared), settings_from(StudentAndTeacher, overrides)
     max_length = settings.model.max_length
@@ -116,6 +116,7 @@ def distil(
         validate=stages.validator(loaded, EvaluateStage()),
         knowledge=source,
         distil=settings.distil if source else None,
+        teacher=open_model(teacher, loaded) if teacher is not None and settings.distil.layers else None,
     )
     forget_checkpoint(out)
     typer.echo(f"best validation {report.best_score:.5f} after epoch {report.best_epoch + 1}; wrote {out}")

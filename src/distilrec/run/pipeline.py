@@ -260,11 +260,7 @@ class _Pipeline:
         return self.folder.stage(f"{name}/seed-{seed}", inputs, work)
 
     def _teacher_model(self) -> Model:
-        if isinstance(self.recipe.teacher, RanksOnly):
-            raise SettingsError(
-                f"a teacher of kind {self.recipe.teacher.kind} is no model, so it has no layers and can't be measured; "
-                "leave out distil.layers and distil.trust.advantage"
-            )
+        """For what is done with the model itself; a recipe whose teacher is none is refused."""
         return Recommender.from_pretrained(self.teacher / "artefact").model
 
     def _validation(self) -> list[Any]:

@@ -188,7 +188,10 @@ def _start(
     if not distil.layers:
         return None
     if teacher is None:
-        raise SettingsError("distil.layers copies layers of the teacher's model, and none was given; leave them out")
+        raise SettingsError(
+            "distil.layers copies layers of the teacher's model, and knowledge on disk has none; give the teacher "
+            "itself (distilrec distil --teacher), or leave them out"
+        )
     return copy_layers(model, teacher.state(), distil.layers, directions=directions)
 
 

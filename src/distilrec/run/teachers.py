@@ -104,7 +104,7 @@ def fit_teacher(
     if isinstance(stage, EnsembleTeacher):
         return _fit_ensemble(stage, lessons, folder, quiet=quiet)
     if isinstance(stage, SavedTeacher):
-        return _save(_model(stage.model, lessons.prepared), lessons, folder)
+        return _save(open_model(stage.model, lessons.prepared), lessons, folder)
     if isinstance(stage, EASETeacher | ItemKNNTeacher):
         return _save(_solved(stage, lessons.prepared), lessons, folder)
     return _trained(stage, lessons, folder, quiet=quiet, name=name).best_score
@@ -179,7 +179,7 @@ def _fit_ensemble(stage: EnsembleTeacher, lessons: Lessons, folder: Path, *, qui
     members: list[Model] = []
     for number, member in enumerate(stage.members):
         if isinstance(member, SavedTeacher):
-            members.append(_model(member.model, lessons.prepared))
+            members.append(open_model(member.model, lessons.prepared))
             continue
 
         def work(place: Path, member: Any = member, number: int = number) -> None:  # noqa: ANN401
@@ -188,7 +188,7 @@ def _fit_ensemble(stage: EnsembleTeacher, lessons: Lessons, folder: Path, *, qui
             forget_checkpoint(place)
 
         done = inside.stage(f"members/{number}", {"member": member.model_dump(mode="json")}, work)
-        members.append(_model(done, lessons.prepared))
+        members.append(open_model(done, lessons.prepared))
     ensemble = fit_ensemble(
         members, lessons.prepared.split.validation, weights=stage.weights, exclude_history=lessons.exclude_history
     )
@@ -228,11 +228,11 @@ def open_teacher(folder: Path, prepared: Prepared, max_length: int, *, relation_
     `relation_heads` is into how many heads a layer is split for its relations.
     """
     if not (folder / _FOLDS / "folds.json").is_file():
-        return as_teacher(_model(folder, prepared), relation_heads=relation_heads)
+        return as_teacher(open_model(folder, prepared), relation_heads=relation_heads)
     told = read_json(folder / _FOLDS / "folds.json")
     windows = Windows.cut(prepared.split.train, max_length=max_length)
     of_windows = np.asarray(told["of_users"], dtype=np.int64)[windows.owners]
-    models = [_model(folder / _FOLDS / str(fold), prepared) for fold in range(told["folds"])]
+    models = [open_model(folder / _FOLDS / str(fold), prepared) for fold in range(told["folds"])]
     return FoldedTeacher([as_teacher(model, relation_heads=relation_heads) for model in models], of_windows)
 
 
@@ -245,7 +245,7 @@ def _artefact(folder: Path) -> Path:
     return folder / "artefact" if (folder / "artefact").is_dir() else folder
 
 
-def _model(folder: Path, prepared: Prepared) -> Model:
+def open_model(folder: Path, prepared: Prepared) -> Model:
     """The model of a teacher's folder, or of an artefact."""
     recommender = Recommender.from_pretrained(_artefact(folder))
     check_same_catalogue(recommender, prepared, "the teacher")
