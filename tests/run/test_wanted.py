@@ -137,7 +137,7 @@ def test_a_teacher_has_nobody_to_say_which_items_are_similar(small):
 
 
 def test_a_saved_teacher_may_be_of_any_kind(small):
-    assert small.recipe("teacher={kind: saved, model: t}", FREE, "distil.losses=[{kind: item_alignment}]")
+    assert small.recipe("teacher={kind: saved, model: t}", "distil.losses=[{kind: item_alignment}]")
 
 
 # ---- tried on a made-up catalogue

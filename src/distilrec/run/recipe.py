@@ -22,6 +22,7 @@ from distilrec.models.students import StudentModel, TransformerStudent
 from distilrec.run.rehearsal import rehearse
 from distilrec.run.teacher_stages import (
     OutsideTeacher,
+    SavedTeacher,
     TeacherStage,
     TextAndIdsTeacher,
     max_length_of,
@@ -171,6 +172,8 @@ class Recipe(Settings):
         known, student = [width for width in widths if width is not None], self.student.model.width
         if isinstance(self.teacher, OutsideTeacher) and self.teacher.vectors is not None:
             return  # how wide they are is seen when they are read
+        if any(isinstance(teacher, SavedTeacher) for _, teacher in named_teachers(self.teacher)):
+            return  # likewise
         if not known:
             yield (
                 f"a teacher of kind {self.teacher.kind} has no item vectors for the student to start from; set "
