@@ -12,6 +12,7 @@ import argparse
 import json
 import statistics
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,6 @@ from distilrec.run import stages
 from distilrec.run.stages import Prepared
 from distilrec.run.teachers import open_teacher, take_knowledge
 from distilrec.teach.settings import KnowledgeSettings
-from distilrec.types import Ragged
 
 ALONE = "alone"
 STUDENT = TransformerStudent(width=64, positions="none")
@@ -41,27 +41,24 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?", default=Path("runs/teachers/beauty/data"))
     parser.add_argument("teacher", type=Path, nargs="*", default=[teachers / "text_and_ids", teachers / "ensemble"])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--windows", type=int, default=3200, help="how many training windows an epoch has")
+    parser.add_argument("--users", type=int, default=3200, help="how many users are trained on")
     options = parser.parse_args()
-    prepared = stages.load_prepared(options.data)
+    prepared = first_users(stages.load_prepared(options.data), options.users)
     windows = Windows.cut(prepared.split.train, max_length=STUDENT.max_length)
-    some = first(windows, options.windows)
-    print(f"{len(some):,} of {len(windows):,} windows, {int(some.positions.sum()):,} positions, batches of 128")
+    print(f"{options.users:,} users, {len(windows):,} windows, {int(windows.positions.sum()):,} positions")
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory(dir=".") as scratch:
         ways: dict[str, KnowledgeSource | None] = {ALONE: None}
         for folder in options.teacher:
             ways |= ways_of(folder, prepared, Path(scratch))
-        seconds = measure(ways, prepared, some, rounds=options.rounds)
+        seconds = measure(ways, prepared, windows, rounds=options.rounds)
     report(seconds)
 
 
-def first(windows: Windows, count: int) -> Windows:
-    """The first windows; their numbers, by which knowledge is looked up, stay the same."""
-    offsets = windows.pieces.offsets[: count + 1]
-    return Windows(
-        Ragged(windows.pieces.values[: offsets[-1]], offsets), windows.owners[:count], windows.begins[:count]
-    )
+def first_users(prepared: Prepared, count: int) -> Prepared:
+    """The same data with some users to train on."""
+    train = prepared.split.train.take(np.arange(min(count, len(prepared.split.train))))
+    return replace(prepared, split=replace(prepared.split, train=train))
 
 
 def ways_of(folder: Path, prepared: Prepared, scratch: Path) -> dict[str, KnowledgeSource | None]:
@@ -70,24 +67,15 @@ def ways_of(folder: Path, prepared: Prepared, scratch: Path) -> dict[str, Knowle
     found: dict[str, KnowledgeSource | None] = {}
     for form in ("top", "whole"):
         settings = KnowledgeSettings(soft_labels=form, top_k=300)
-        place = scratch / f"{folder.name}-{form}"
-        found[f"disk, {folder.name}, {form}"] = Part(
-            take_knowledge(teacher, prepared, place, max_length=STUDENT.max_length, settings=settings, quiet=True)
+        found[f"disk, {folder.name}, {form}"] = take_knowledge(
+            teacher,
+            prepared,
+            scratch / f"{folder.name}-{form}",
+            max_length=STUDENT.max_length,
+            settings=settings,
+            quiet=True,
         )
-    return {**found, f"live, {folder.name}": Part(teacher)}
-
-
-class Part:
-    """Knowledge of all windows, for a student that is trained on some of them."""
-
-    def __init__(self, whole: KnowledgeSource) -> None:
-        self._whole = whole
-
-    def check_belongs(self, *, windows_digest: str, n_items: int) -> None:
-        """The first windows are not all of them, and that is meant."""
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._whole, name)
+    return {**found, f"live, {folder.name}": teacher}
 
 
 def measure(
