@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar, get_args
 
@@ -89,6 +89,16 @@ def _explain(kind: type[BaseModel], problem: dict[str, Any]) -> str:
         return told  # what came is a whole group of settings, too long to repeat
     braces = f". {_QUOTES}" if isinstance(given, Mapping) and problem["type"] == "string_type" else ""
     return f"{told} (got {given!r}){braces}"
+
+
+def tag_by_kind(default: str | None = None) -> Callable[[Any], str]:
+    """For pydantic's `Discriminator`: which of several settings classes a value is for, `<kind>`, by its `kind`."""
+
+    def tag(value: Any) -> str:  # noqa: ANN401  (a mapping from a recipe, or a settings object)
+        kind = value.get("kind", default) if isinstance(value, Mapping) else getattr(value, "kind", default)
+        return f"<{kind}>"
+
+    return tag
 
 
 def settings_within(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401  (whatever a field may hold)

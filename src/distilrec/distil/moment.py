@@ -127,9 +127,9 @@ class TeacherSide:
                 return found
         return self._teacher().lists(k)
 
-    def log_shares(self, items: Tensor) -> Tensor:
-        """The teacher's log-probabilities of any items, [P, K]; 0 for item -1 and where it says nothing."""
-        return self._teacher().log_shares(items)
+    def log_shares(self, items: Tensor, *, unknown: float = 0.0) -> Tensor:
+        """The teacher's log-probabilities of any items, [P, K]; `unknown` for item -1 and where it says nothing."""
+        return self._teacher().log_shares(items, unknown=unknown)
 
     def _teacher(self) -> Teacher:
         parts = self.soft_labels()

@@ -82,7 +82,7 @@ class Objective(nn.Module):
         """Refuses, before anything is trained, what the knowledge lacks and what does not fit together."""
         super().__init__()
         self.settings, self.distil, self.knowledge = settings, distil, knowledge
-        self.onto, self.precision, self.windows = onto, precision, windows
+        self.onto, self.precision = onto, precision
         surroundings = surroundings_of(student, windows, knowledge) if _looks_inside(distil) else None
         self.terms = nn.ModuleDict(make_terms(distil.losses, surroundings) if surroundings else {})
         self.head = _identity(surroundings.width) if surroundings and distil.auxiliary_head else None
@@ -177,32 +177,26 @@ class Objective(nn.Module):
         return _View(seen, histories, vectors[1], dict(found.caught), read, clean)
 
     def _sum(self, moment: Moment) -> StepLoss:
-        base = self._base(moment)
+        alpha = value_at(self.distil.alpha, moment.progress)
+        alpha = alpha if alpha > 0 and moment.teacher.soft_labels() else 0.0
+        base = self._base(moment, alpha)
         total, parts = base.total, {HARD: float(base.hard)}
-        if value_at(self.distil.alpha, moment.progress) > 0 and moment.teacher.soft_labels():
+        if alpha > 0:
             parts[SOFT] = float(base.soft)
-        for name, term in self._terms().items():
-            weight = value_at(term.settings.weight, moment.progress)
-            if weight == 0:
-                continue
+        weights = {name: value_at(term.settings.weight, moment.progress) for name, term in self._terms().items()}
+        heard = {name: term for name, term in self._terms().items() if weights[name] != 0}
+        by_position = len(moment.targets) > 0 and any(term.per == "position" for term in heard.values())
+        trusted = self.trust.of_positions(moment) if self.trust is not None and by_position else None  # [P]
+        for name, term in heard.items():
             values = term(moment)  # [P], or of whatever it compares
             parts[name] = float(values.detach().mean()) if len(values) else 0.0
-            total = total + weight * self._trusted(values, term, moment)
+            weighed = values if trusted is None or term.per != "position" else values * trusted
+            total = total + weights[name] * (weighed.mean() if len(weighed) else weighed.sum())
         return StepLoss.of(total, parts)
 
-    def _trusted(self, values: Tensor, term: Term, moment: Moment) -> Tensor:
-        if not len(values):
-            return values.sum()
-        if self.trust is None or term.per != "position":
-            return values.mean()
-        return (values * self.trust.of_positions(moment)).mean()
-
-    def _base(self, moment: Moment) -> CatalogueLoss:
+    def _base(self, moment: Moment, alpha: float) -> CatalogueLoss:
         """Hard and soft labels over the whole catalogue."""
-        alpha = value_at(self.distil.alpha, moment.progress) if self.knowledge is not None else 0.0
-        soft = moment.teacher.soft_labels() if alpha > 0 else []
-        alpha = alpha if soft else 0.0
-        if self.head is None or not soft:
+        if self.head is None or alpha == 0:
             return self._catalogue(moment, moment.histories, alpha)
         hard = self._catalogue(moment, moment.histories, 0.0)
         aside = self._catalogue(moment, self.head(moment.histories), 1.0)

@@ -10,7 +10,6 @@ import torch
 from distilrec.data.batches import Windows, in_order, plan_batches
 from distilrec.distil.curriculum import CurriculumSettings, chosen_windows, difficulty_by_length, share_at
 from distilrec.distil.moment import Onto, TeacherSide
-from distilrec.distil.soft_labels import Teacher
 from distilrec.errors import SettingsError
 from distilrec.knowledge import KnowledgeSource
 from distilrec.seeding import generator
@@ -66,27 +65,19 @@ def difficulty_of(
     difficulty = np.zeros(len(windows), dtype=np.float32)
     for rows in in_order(windows.positions, batch_size=_AT_ONCE):
         batch = windows.batch(rows)
-        losses = _teacher_losses(
-            TeacherSide(knowledge, batch, n_items=n_items, onto=onto, precision=torch.float32), n_items
-        )
+        side = TeacherSide(knowledge, batch, n_items=n_items, onto=onto, precision=torch.float32)
+        losses = _teacher_losses(side, n_items, onto)
         begins = np.concatenate([[0], np.cumsum(batch.lengths)])[:-1]
         difficulty[rows] = np.add.reduceat(losses, begins) / batch.lengths
     return difficulty
 
 
-def _teacher_losses(side: TeacherSide, n_items: int) -> FloatArray:
+def _teacher_losses(side: TeacherSide, n_items: int, onto: Onto) -> FloatArray:
     """Minus the log-probability of what came next, [P]; that of an even guess where the teacher says nothing."""
     batch, parts = side.batch, side.soft_labels()
     if not parts or batch.targets is None:
         raise SettingsError("a curriculum by the teacher's loss needs its soft labels; take `by: length`")
-    targets = torch.from_numpy(batch.targets[batch.mask])
-    teacher = Teacher(parts, len(targets), n_items, 1.0, torch.float32)
-    found = []
-    for begin in range(0, len(targets), _AT_ONCE):
-        end = min(begin + _AT_ONCE, len(targets))
-        shares, covered = teacher.shares(begin, end)
-        own = shares.gather(1, targets[begin:end, None].to(shares.device))[:, 0].float()
-        known = torch.where(covered > 0, own, 1 / n_items) if covered is not None else own
-        found.append(-known.clamp(min=_SMALLEST_SHARE).log())
-    losses: FloatArray = torch.cat(found).cpu().numpy()
+    answers = onto(batch.targets[batch.mask])[:, None]  # [P, 1]
+    known = side.log_shares(answers, unknown=-math.log(n_items))[:, 0]
+    losses: FloatArray = -known.clamp(min=math.log(_SMALLEST_SHARE)).cpu().numpy()
     return losses

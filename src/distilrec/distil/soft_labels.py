@@ -128,15 +128,15 @@ class Teacher:
         joined = torch.cat(logits)
         return SoftLists(torch.cat(items), joined, joined.new_zeros(len(joined)))
 
-    def log_shares(self, items: Tensor) -> Tensor:
-        """Log-probabilities of any items, [P, K]; 0 for item -1 and where nothing is known."""
+    def log_shares(self, items: Tensor, *, unknown: float = 0.0) -> Tensor:
+        """Log-probabilities of any items, [P, K]; `unknown` for item -1 and where nothing is known."""
         step, found = max(1, _LIST_SHARES // self._n_items), []
         for begin in range(0, self._n_positions, step):
             chosen = items[begin : begin + step]
             shares, covered = self.shares(begin, begin + len(chosen))
             own = shares.gather(1, chosen.clamp(min=0)).float().clamp(min=torch.finfo(torch.float32).tiny).log()
             known = chosen >= 0 if covered is None else (chosen >= 0) & (covered > 0)[:, None]
-            found.append(torch.where(known, own, 0.0))
+            found.append(torch.where(known, own, unknown))
         return torch.cat(found) if found else items.float()
 
     def _probabilities(self, part: SoftPart, first: int, last: int) -> Tensor:

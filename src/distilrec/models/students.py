@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 from pydantic import Discriminator, Field, Tag, model_validator
 from torch import nn
 
-from distilrec.config import Settings
+from distilrec.config import Settings, tag_by_kind
 from distilrec.errors import SettingsError
 from distilrec.models.cnn import CNN, CNNSettings
 from distilrec.models.factorisation import MatrixFactorisation, MatrixFactorisationSettings
@@ -116,11 +116,6 @@ class LightGCNStudent(_Student, LightGCNSettings):
     """Which student this is."""
 
 
-def _tag(value: Any) -> str:  # noqa: ANN401  (a mapping from a recipe, or a settings object)
-    kind = value.get("kind", _DEFAULT) if isinstance(value, Mapping) else getattr(value, "kind", _DEFAULT)
-    return f"<{kind}>"
-
-
 StudentModel = Annotated[
     Annotated[TransformerStudent, Tag("<transformer>")]
     | Annotated[GRUStudent, Tag("<gru>")]
@@ -131,7 +126,7 @@ StudentModel = Annotated[
     | Annotated[MatrixFactorisationStudent, Tag("<matrix_factorisation>")]
     | Annotated[LightGCNStudent, Tag("<lightgcn>")],
     Discriminator(
-        _tag,
+        tag_by_kind(_DEFAULT),
         custom_error_type="unknown_kind",
         custom_error_message=f"unknown kind of student; known: {', '.join(_KINDS)}",
     ),

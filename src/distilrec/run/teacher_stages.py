@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from distilrec.config import Settings
+from distilrec.config import Settings, tag_by_kind
 from distilrec.distil.settings import TrainSettings
 from distilrec.models.ease import EASESettings
 from distilrec.models.item_knn import ItemKNNSettings
@@ -136,11 +136,6 @@ class SavedTeacher(Settings):
 _DEFAULT = "text_and_ids"
 
 
-def _tag(value: Any) -> str:  # noqa: ANN401  (a mapping from a recipe, or a settings object)
-    kind = value.get("kind", _DEFAULT) if isinstance(value, Mapping) else getattr(value, "kind", _DEFAULT)
-    return f"<{kind}>"
-
-
 SingleTeacher = Annotated[
     Annotated[TextAndIdsTeacher, Tag("<text_and_ids>")]
     | Annotated[IdsTeacher, Tag("<ids>")]
@@ -150,7 +145,7 @@ SingleTeacher = Annotated[
     | Annotated[ItemLanguageModelTeacher, Tag("<item_language_model>")]
     | Annotated[TextLanguageModelTeacher, Tag("<text_language_model>")]
     | Annotated[SavedTeacher, Tag("<saved>")],
-    Discriminator(_tag),
+    Discriminator(tag_by_kind(_DEFAULT)),
 ]
 
 
@@ -209,7 +204,7 @@ TeacherStage = Annotated[
     | Annotated[OutsideTeacher, Tag("<outside>")]
     | Annotated[ZeroShotTeacher, Tag("<zero_shot>")]
     | Annotated[EnsembleTeacher, Tag("<ensemble>")],
-    Discriminator(_tag),
+    Discriminator(tag_by_kind(_DEFAULT)),
 ]
 
 

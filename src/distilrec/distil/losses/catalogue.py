@@ -35,6 +35,12 @@ class CatalogueLoss:
     hard: Tensor  # cross-entropy with the item that came next
     soft: Tensor  # cross-entropy with the teacher's probabilities, over the positions it speaks of; 0 without a teacher
 
+    @classmethod
+    def of_nothing(cls, history_vectors: Tensor, item_vectors: Tensor) -> CatalogueLoss:
+        """Of no positions: 0, with gradients of 0."""
+        zero = (history_vectors.sum() + item_vectors.sum()) * 0.0
+        return cls(zero, zero.detach(), zero.detach())
+
 
 def distillation_loss(
     history_vectors: Tensor,
@@ -72,14 +78,10 @@ def distillation_loss(
     It fails quietly when the teacher's rows belong to other positions: the loss still falls, towards noise. The
     training loop looks rows up by the windows' own numbers for that reason.
     """
-    parts = [soft_labels] if isinstance(soft_labels, SoftPart) else list(soft_labels or ())
     check_inputs(history_vectors, item_vectors, targets, alpha, temperature, label_smoothing)
-    if alpha > 0 and not parts:
-        raise SettingsError(f"alpha is {alpha}, but no teacher's soft labels were given; give them or set alpha to 0")
-    check_parts(parts, n_positions=len(targets), n_items=len(item_vectors))
+    parts = checked_parts(soft_labels, alpha, n_positions=len(targets), n_items=len(item_vectors))
     if len(targets) == 0:
-        zero = (history_vectors.sum() + item_vectors.sum()) * 0.0
-        return CatalogueLoss(zero, zero.detach(), zero.detach())
+        return CatalogueLoss.of_nothing(history_vectors, item_vectors)
     teacher = Teacher(parts, len(targets), len(item_vectors), temperature, precision) if parts and alpha > 0 else None
     total, hard, soft = _FusedCatalogueLoss.apply(  # type: ignore[no-untyped-call]
         history_vectors, item_vectors, targets, teacher, _Weights(alpha, temperature, label_smoothing, trust), precision
@@ -265,3 +267,14 @@ def check_inputs(
         raise SettingsError(f"temperature is {temperature}; expected a number above 0")
     if not 0 <= smoothing < 1:
         raise SettingsError(f"label_smoothing is {smoothing}; expected 0 up to, not including, 1")
+
+
+def checked_parts(
+    soft_labels: SoftPart | Sequence[SoftPart] | None, alpha: float, *, n_positions: int, n_items: int
+) -> list[SoftPart]:
+    """The parts of a mixture; refused where they are of other positions or items, or missing although `alpha > 0`."""
+    parts = [soft_labels] if isinstance(soft_labels, SoftPart) else list(soft_labels or ())
+    if alpha > 0 and not parts:
+        raise SettingsError(f"alpha is {alpha}, but no teacher's soft labels were given; give them or set alpha to 0")
+    check_parts(parts, n_positions=n_positions, n_items=n_items)
+    return parts

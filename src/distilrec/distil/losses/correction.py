@@ -20,9 +20,8 @@ from distilrec.distil.losses.lists import (
     prepared,
 )
 from distilrec.distil.losses.ranking import relaxed_ranking
+from distilrec.distil.losses.rows import NEVER
 from distilrec.errors import SettingsError
-
-_NEVER = -1e30  # a logit: its exponential is 0, and it may be added to
 
 
 def dual_correction(
@@ -150,7 +149,7 @@ def _cross_entropy(lists: tuple[ScoredList, ...], listed: tuple[Tensor, ...], te
 def _joined(parts: list[Tensor], never: Tensor, temperature: float) -> Tensor:
     """Lists beside each other, at the temperature, in float32 or wider."""
     logits = torch.cat(parts, dim=1)
-    return (logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature).masked_fill(never, _NEVER)
+    return (logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature).masked_fill(never, NEVER)
 
 
 def _check_scored(lists: tuple[ScoredList, ...]) -> None:

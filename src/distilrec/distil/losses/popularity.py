@@ -6,11 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distilrec.distil.losses.rows import above_zero, wide
+from distilrec.distil.losses.rows import NEVER, above_zero, wide
 from distilrec.errors import SettingsError
 from distilrec.types import IntArray
-
-_NEVER = -1e30  # as a logit: no share, and none of the NaN that infinity leaves
 
 
 def grouped_soft_labels(
@@ -52,8 +50,8 @@ def grouped_soft_labels(
     for group in range(int(groups.max()) + 1 if groups.numel() else 0):
         mine = real & (groups == group)  # [R, K]
         enough = mine.sum(dim=1) > 1  # [R]
-        shares = torch.softmax(teacher.masked_fill(~mine, _NEVER), dim=1)
-        logs = torch.log_softmax(student.masked_fill(~mine, _NEVER), dim=1)
+        shares = torch.softmax(teacher.masked_fill(~mine, NEVER), dim=1)
+        logs = torch.log_softmax(student.masked_fill(~mine, NEVER), dim=1)
         each = -(shares * logs.masked_fill(~mine, 0.0)).sum(dim=1)
         total, counted = total + torch.where(enough, each, 0.0), counted + enough
     return total / counted.clamp(min=1)

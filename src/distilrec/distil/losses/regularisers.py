@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distilrec.distil.losses.rows import above_zero, sample_rows, unit, wide
+from distilrec.distil.losses.rows import NEVER, above_zero, sample_rows, unit, wide
 from distilrec.errors import SettingsError
-
-_NEVER = -1e30  # as a logit: no share, and none of the NaN that infinity leaves
 
 
 def entropy_regulariser(
@@ -44,7 +42,7 @@ def entropy_regulariser(
     above_zero("temperature", temperature)
     logits, counted = _lists(student_logits, listed)
     logs = torch.log_softmax(logits / temperature, dim=1)  # [R, K]
-    entropy = -(logs.exp() * logs.clamp(min=_NEVER)).sum(dim=1)  # [R]
+    entropy = -(logs.exp() * logs.clamp(min=NEVER)).sum(dim=1)  # [R]
     count = counted.sum(dim=1)
     share = entropy / count.clamp(min=2).log()
     if teacher_entropy is None:
@@ -154,7 +152,7 @@ def view_consistency_contrastive(
     other = torch.arange(len(views), device=views.device).roll(len(rows))  # [2 n]
     mine = (owners[rows] if owners is not None else rows).repeat(2)
     left_out = (mine[:, None] == mine).scatter_(1, other[:, None], False)
-    logits = (views @ views.T / temperature).masked_fill(left_out, _NEVER)
+    logits = (views @ views.T / temperature).masked_fill(left_out, NEVER)
     return F.cross_entropy(logits, other, reduction="none").view(2, -1).mean(dim=0)
 
 
@@ -168,4 +166,4 @@ def _lists(logits: Tensor, listed: Tensor | None) -> tuple[Tensor, Tensor]:
         raise SettingsError(
             f"listed has shape {tuple(listed.shape)} of {listed.dtype}; expected {tuple(logits.shape)} of torch.bool"
         )
-    return wide(logits).masked_fill(~listed, _NEVER), listed
+    return wide(logits).masked_fill(~listed, NEVER), listed

@@ -8,6 +8,7 @@ from torch import Tensor
 from distilrec.errors import SettingsError
 
 _SMALLEST_LENGTH = 1e-8
+NEVER = -1e30  # as a logit: no share, and none of the NaN that infinity leaves
 
 
 def wide(values: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distilrec.distil.losses.catalogue import CatalogueLoss, Trust, check_inputs
+from distilrec.distil.losses.catalogue import CatalogueLoss, Trust, check_inputs, checked_parts
 from distilrec.distil.losses.lists import find_columns, gather_logits
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart, check_parts, listed_shares
+from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart, listed_shares
 from distilrec.errors import SettingsError
 
 
@@ -70,15 +70,11 @@ def sampled_distillation_loss(
     large: the loss looks fine, and little pushes them down. What a teacher's list has beyond `listed` is lost quietly
     too: it becomes part of an even tail.
     """
-    parts = [soft_labels] if isinstance(soft_labels, SoftPart) else list(soft_labels or ())
     check_inputs(history_vectors, item_vectors, targets, alpha, temperature, label_smoothing)
-    if alpha > 0 and not parts:
-        raise SettingsError(f"alpha is {alpha}, but no teacher's soft labels were given; give them or set alpha to 0")
-    check_parts(parts, n_positions=len(targets), n_items=len(item_vectors))
+    parts = checked_parts(soft_labels, alpha, n_positions=len(targets), n_items=len(item_vectors))
     _check_candidates(candidates, len(targets), len(item_vectors))
     if len(targets) == 0:
-        zero = (history_vectors.sum() + item_vectors.sum()) * 0.0
-        return CatalogueLoss(zero, zero.detach(), zero.detach())
+        return CatalogueLoss.of_nothing(history_vectors, item_vectors)
     drawn = _Drawn.of(targets, candidates, len(item_vectors))
     logits = drawn.logits(history_vectors, item_vectors, precision)  # [P, C + M]
     hard = _hard(logits, drawn, label_smoothing)  # [P]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from distilrec.config import tag_by_kind
 from distilrec.distil.terms.embeddings import ItemAlignment, ItemAlignmentSettings
 from distilrec.distil.terms.features import DistillationExpertsSettings, Experts, HiddenStates, HiddenStatesSettings
 from distilrec.distil.terms.popularity_groups import PopularityGroups, PopularityGroupsSettings
@@ -79,18 +80,13 @@ def _kind_of(settings: type[TermSettings]) -> str:
 _NAMES = {_kind_of(settings): settings for settings in _KINDS}
 
 
-def _tag(value: Any) -> str:  # noqa: ANN401  (a mapping from a recipe, or a settings object)
-    kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", None)
-    return f"<{kind}>"
-
-
 if TYPE_CHECKING:
     AnyTerm = TermSettings
 else:
     AnyTerm = Annotated[
         reduce(or_, (Annotated[settings, Tag(f"<{name}>")] for name, settings in _NAMES.items())),
         Discriminator(
-            _tag,
+            tag_by_kind(),
             custom_error_type="unknown_kind",
             custom_error_message=f"unknown kind of loss; known: {', '.join(sorted(_NAMES))}",
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -99,7 +99,6 @@ class Experts(TwoVectors):
     """`hidden_mse` after the experts, whose choice sharpens as training goes on."""
 
     settings: DistillationExpertsSettings
-    per: ClassVar[Literal["position", "batch"]] = "position"
 
     def __init__(self, settings: DistillationExpertsSettings, around: Surroundings) -> None:
         super().__init__(settings, around)
