@@ -1,5 +1,7 @@
 """How far a teacher is believed: measures to powers, multiplied, and measured advantage looked up by position."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,8 @@ import torch
 from distilrec.config import parse
 from distilrec.data.batches import Windows
 from distilrec.distil.moment import Moment, Onto, TeacherSide
+from distilrec.distil.objective import Objective
+from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.distil.trusting import RowTrust, TrustSettings
 from distilrec.errors import SettingsError
 from distilrec.knowledge import DenseLabels
@@ -26,6 +30,9 @@ class Says:
 
     def soft_labels(self, batch):
         return [self.part]
+
+    def lists(self, batch):
+        return None
 
 
 def moment(source, *, batch=BATCH, positions=None, histories=None):
@@ -126,3 +133,51 @@ def test_trust_needs_soft_labels():
 
     with pytest.raises(SettingsError, match="trust looks at the teacher's soft labels, and the knowledge has none"):
         weights(Silent(), confidence=1)
+
+
+# ---- trust in single items
+
+
+class Student(torch.nn.Module):
+    """What an objective looks at before it is asked anything."""
+
+    n_items = N_ITEMS
+
+    def item_vectors(self):
+        return torch.eye(N_ITEMS)
+
+
+def listed(source, **settings):
+    """The objective of a student that learns the order of the teacher's two best items."""
+    term = {"kind": "ranking_distillation", "top": 2, "sampled": 0, "decay": 1e9}
+    return Objective(
+        Student(),
+        WINDOWS,
+        TrainSettings(),
+        knowledge=source,
+        distil=DistilSettings(trust=settings, losses=(term,)),
+        onto=Onto(torch.device("cpu")),
+        precision=torch.float32,
+    )
+
+
+def test_important_items_count_more_by_place_confidence_and_for_being_on_both_lists():
+    """The teacher lists item 0 (share 3/4) and item 1 (1/4); the student, which is at 1/2 and 3/4 there, 2 and 1."""
+    source = Says([[math.log(3), 0.0, -50.0, -50.0]] * 5)
+    histories = torch.tensor([[0.0, math.log(3), 9.0, 0.0]]).expand(5, -1)
+    losses = listed(source, importance=1).terms["ranking_distillation"](moment(source, histories=histories))
+    first = 0.3 * math.e / (1 + math.e) + 0.5 * 3 / 4
+    second = 0.3 * 1 / (1 + math.e) + 0.5 * 1 / 4 + 0.1
+    expected = (first * math.log(2) + second * math.log(4 / 3)) / (first + second)
+    assert losses.tolist() == pytest.approx([expected] * 5)
+
+
+def test_importance_weighs_items_and_no_position():
+    assert listed(Says([SURE] * 5), importance=1).trust is None
+    assert listed(Says([SURE] * 5), importance=1, target=1).trust is not None
+
+
+def test_without_a_loss_that_hears_it_importance_is_refused():
+    message = r"trust.importance weighs items in the loss ranking_distillation, and losses has none; add \{kind"
+    with pytest.raises(SettingsError, match=message):
+        parse(DistilSettings, {"trust": {"importance": 1}, "losses": [{"kind": "logit_mse"}]})

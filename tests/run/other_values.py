@@ -65,7 +65,7 @@ WITHIN: dict[str, tuple[dict[str, str], set[str]]] = {
     f"distil.temperature={LINE}": (SCHEDULE, {"distilled/seed-0"}),
     f"distil.pull={LINE}": (SCHEDULE, {"distilled/seed-0"}),
     "distil.trust={confidence: 1}": (
-        {"confidence": "2", "target": "1", "agreement": "1", "advantage": "1"},
+        {"confidence": "2", "target": "1", "agreement": "1", "advantage": "1", "importance": "1"},
         {"distilled/seed-0"},
     ),
     "distil.curriculum={}": ({"start_share": "0.5", "full_at": "0.6", "by": "length"}, {"distilled/seed-0"}),
@@ -79,6 +79,11 @@ WITHIN: dict[str, tuple[dict[str, str], set[str]]] = {
     },
 }
 """Settings within a group: what the group is first, then other values within it, and what these decide."""
+ALONGSIDE = {
+    "distil.pull": "distil.layers={blocks.0: blocks.0}",
+    "distil.trust": "distil.losses=[{kind: ranking_distillation}]",
+}
+"""What some groups are nothing without."""
 OTHER_LOSS = {
     "weight": "2",
     "teacher": "hidden.blocks.0",

@@ -8,6 +8,7 @@ import shutil
 import polars as pl
 import pytest
 from other_values import (
+    ALONGSIDE,
     LAYERS_KEPT,
     LAYERS_OF,
     LOSSES,
@@ -157,7 +158,7 @@ def within():
 
 @pytest.mark.parametrize(("group", "override", "decided"), list(within()))
 def test_so_is_a_setting_within_a_group(inputs, group, override, decided):
-    base = [group, "distil.layers={blocks.0: blocks.0}"] if "pull" in group else [group]
+    base = [group, *(also for above, also in ALONGSIDE.items() if group.startswith(above))]
     before, now = inputs(*base), inputs(*base, override)
     assert {name for name in now if now[name] != before[name]} == decided
 

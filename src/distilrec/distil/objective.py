@@ -19,7 +19,7 @@ from distilrec.distil.moment import Moment, Onto, TeacherSide
 from distilrec.distil.schedules import value_at
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.distil.terms import Surroundings, Term, make_terms
-from distilrec.distil.trusting import RowTrust
+from distilrec.distil.trusting import RowTrust, TrustSettings
 from distilrec.errors import SettingsError, TrainingError
 from distilrec.knowledge import KnowledgeSource
 from distilrec.models.sampled import SampledVectors
@@ -83,10 +83,12 @@ class Objective(nn.Module):
         super().__init__()
         self.settings, self.distil, self.knowledge = settings, distil, knowledge
         self.onto, self.precision = onto, precision
-        surroundings = surroundings_of(student, windows, knowledge) if _looks_inside(distil) else None
+        surroundings = surroundings_of(student, windows, knowledge, distil.trust) if _looks_inside(distil) else None
         self.terms = nn.ModuleDict(make_terms(distil.losses, surroundings) if surroundings else {})
         self.head = _identity(surroundings.width) if surroundings and distil.auxiliary_head else None
-        self.trust = RowTrust(distil.trust, windows, advantage) if distil.trust is not None else None
+        self.trust = None  # in positions; that in items is with their terms
+        if distil.trust is not None and distil.trust.by_position:
+            self.trust = RowTrust(distil.trust, windows, advantage)
         self.neighbours = self._similar_items()
         self._taps = tuple({tap for term in self._terms().values() for tap in term.taps})
         self._two_views = any(term.two_views for term in self._terms().values())
@@ -240,13 +242,16 @@ class Objective(nn.Module):
         return StepLoss.of(loss.total, {HARD: float(loss.hard)})
 
 
-def surroundings_of(student: nn.Module, windows: Windows, knowledge: KnowledgeSource | None) -> Surroundings:
+def surroundings_of(
+    student: nn.Module, windows: Windows, knowledge: KnowledgeSource | None, trust: TrustSettings | None = None
+) -> Surroundings:
     """What terms may look at before training."""
     n_items: int = student.n_items  # type: ignore[assignment]  # a model of product form
     with torch.inference_mode():
         width = int(student.item_vectors().shape[1])  # type: ignore[operator]
     counts: IntArray = np.bincount(windows.pieces.values, minlength=n_items)
-    return Surroundings(student, knowledge, n_items, width, counts, windows.batch(np.zeros(1, dtype=np.int64)))
+    probe, importance = windows.batch(np.zeros(1, dtype=np.int64)), trust.importance if trust is not None else 0.0
+    return Surroundings(student, knowledge, n_items, width, counts, probe, importance)
 
 
 def _looks_inside(distil: DistilSettings) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from distilrec.config import Settings
 from distilrec.data.augment import AugmentSettings
@@ -12,6 +12,7 @@ from distilrec.distil.candidates import CandidateSettings
 from distilrec.distil.curriculum import CurriculumSettings
 from distilrec.distil.schedules import ScheduledShare, ScheduledTemperature
 from distilrec.distil.terms import AnyTerm
+from distilrec.distil.terms.ranking import RankingDistillationSettings
 from distilrec.distil.trusting import TrustSettings
 
 
@@ -73,3 +74,13 @@ class DistilSettings(Settings):
     """How far the weights of those layers are drawn towards the teacher's after each step: 1 holds them there."""
     start_from_teacher: bool = True
     """Whether the student's item table starts as the teacher's, reduced to the student's width."""
+
+    @model_validator(mode="after")
+    def _importance_is_heard(self) -> Self:
+        wanted = self.trust is not None and self.trust.importance > 0
+        if wanted and not any(isinstance(loss, RankingDistillationSettings) for loss in self.losses):
+            raise ValueError(
+                "trust.importance weighs items in the loss ranking_distillation, and losses has none; add "
+                "{kind: ranking_distillation}, or set it to 0"
+            )
+        return self

@@ -34,6 +34,14 @@ class TrustSettings(Settings):
     """Power of how much of their probability teacher and student have in common; small at first, growing."""
     advantage: float = Field(0.0, ge=0)
     """Power of how much better than the student alone it was on validation, for items as popular as the answer."""
+    importance: float = Field(0.0, ge=0)
+    """Power of how much single items of its list count: by place, by its confidence, and more where the student lists
+    them too. It multiplies no `alpha` and weighs no position, but items in the loss `ranking_distillation`."""
+
+    @property
+    def by_position(self) -> bool:
+        """Whether it weighs positions at all, or items of lists alone."""
+        return any(value for name, value in self if name != "importance")
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

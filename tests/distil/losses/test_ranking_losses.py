@@ -176,6 +176,12 @@ def test_a_sharper_discrepancy_counts_small_ones_in_full():
     assert float(loss) == pytest.approx((math.log(2) + 100 * math.log(4 / 3)) / 101, abs=1e-4)
 
 
+def test_an_item_of_no_importance_does_not_count():
+    student = torch.tensor([[0.0, math.log(3)], [0.0, math.log(3)]])
+    losses = ranking_distillation(student, importance=torch.tensor([[1.0, 0.0], [0.2, 0.6]]), decay=1e6)
+    assert losses.tolist() == pytest.approx([math.log(2), (math.log(2) + 3 * math.log(4 / 3)) / 4], abs=1e-5)
+
+
 def test_ranks_are_estimated_from_how_many_of_a_sample_are_above():
     """Two, none and all of four: half way down, at the top and at the bottom of 101 items."""
     ranks = estimated_ranks(torch.tensor([[2.5, 9.0, 0.0]]), torch.tensor([[4.0, 1.0, 3.0, 2.0]]), 101)
@@ -286,6 +292,7 @@ def test_a_teacher_gets_no_gradient(lists):
         (lambda s: ranking_distillation(s[:, :0]), r"student_logits have shape \(2, 0\); .* K of at least 1"),
         (lambda s: ranking_distillation(s, listed=s[0] > 0), r"mask of student_logits has shape \(3,\); .* \(2, 3\)"),
         (lambda s: ranking_distillation(s, student_ranks=s[:1]), r"student_ranks have shape \(1, 3\); .* \(2, 3\)"),
+        (lambda s: ranking_distillation(s, importance=s[:1]), r"importance have shape \(1, 3\); .* \(2, 3\)"),
         (lambda s: ranking_distillation(s, decay=0), "decay is 0; expected a number above 0"),
         (lambda s: ranking_distillation(s, sharpness=-1), "sharpness is -1; expected a number above 0"),
         (lambda s: estimated_ranks(s, s[:1], 9), r"sampled_logits have shape \(1, 3\); expected \(2, any length\)"),

@@ -28,6 +28,7 @@ def ranking_distillation(
     *,
     listed: Tensor | None = None,
     student_ranks: Tensor | None = None,
+    importance: Tensor | None = None,
     decay: float = 10.0,
     sharpness: float = 0.1,
 ) -> Tensor:
@@ -46,6 +47,7 @@ def ranking_distillation(
         student_ranks: from 0, `[R, K]`, of the same items in the student's ranking (`estimated_ranks`). None leaves
             the second factor out, as the paper does at the start of training. A row where the student ranks every
             item as high as the teacher, or higher, costs 0.
+        importance: a further factor of the weights, `[R, K]`, none below 0 (`trust.importance_weights`).
         decay: in ranks.
         sharpness: per rank; from about `1 / sharpness` ranks on, an item counts in full.
     """
@@ -57,6 +59,9 @@ def ranking_distillation(
     if student_ranks is not None:
         check_same_shape("student_ranks", student_ranks, student)
         weights = weights * torch.tanh(sharpness * (student_ranks - ranks).clamp(min=0))
+    if importance is not None:
+        check_same_shape("importance", importance, student)
+        weights = weights * importance
     total = weights.sum(dim=1)
     return -(weights * F.logsigmoid(student)).sum(dim=1) / torch.where(total > 0, total, 1)
 

@@ -22,6 +22,7 @@ from distilrec.distil.losses.ranking import (
     relaxed_ranking,
 )
 from distilrec.distil.losses.regularisers import logit_mse
+from distilrec.distil.losses.trust import importance_weights
 from distilrec.distil.moment import Moment
 from distilrec.distil.terms.term import Surroundings, Term, TermSettings
 
@@ -167,14 +168,30 @@ class RankingDistillation(ListTerm):
 
     settings: RankingDistillationSettings
 
+    def __init__(self, settings: RankingDistillationSettings, around: Surroundings) -> None:
+        super().__init__(settings, around)
+        self.importance = around.importance
+
     def forward(self, moment: Moment) -> Tensor:
         """[P]"""
-        items, _, listed = self.best(moment)
+        items, logits, listed = self.best(moment)
         student, ranks = self.scored(moment, items), None
         if self.settings.sampled:
             others = self.random(moment, items, self.settings.sampled).clamp(min=0)
             ranks = estimated_ranks(student, self.scored(moment, others), self.n_items)
-        return ranking_distillation(student, listed=listed, student_ranks=ranks, decay=self.settings.decay)
+        return ranking_distillation(
+            student,
+            listed=listed,
+            student_ranks=ranks,
+            importance=self._importance(moment, items, logits, listed) if self.importance else None,
+            decay=self.settings.decay,
+        )
+
+    def _importance(self, moment: Moment, items: Tensor, logits: Tensor, listed: Tensor) -> Tensor:
+        """How much each of the teacher's best items counts, beside as many of the student's own best, [P, K]."""
+        shares = logits.masked_fill(~listed, float("-inf")).softmax(dim=1).nan_to_num(0.0)  # of an empty list none
+        own = top_items(moment.histories, moment.items, items.shape[1])
+        return importance_weights(items, shares, own) ** self.importance
 
 
 class RelaxedRanking(ListTerm):

@@ -45,6 +45,8 @@ class Surroundings:
     """How often each item is used in training, [N]."""
     probe: Batch
     """A training window, to try things on."""
+    importance: float = 0.0
+    """`trust.importance`: the power of how much each item of a list counts."""
 
     def teacher(self) -> KnowledgeSource:
         """The knowledge, for a term that needs some."""
