@@ -114,7 +114,7 @@ def test_a_folder_without_config_says_so(folder):
     [
         ({"format": "bert"}, "config.json says format 'bert'; expected 'distilrec'"),
         ({"format_version": "new"}, "says format_version 'new'; expected a number from 1"),
-        ({"format_version": 2}, "format version 2; this distilrec reads up to 1. Run: pip install --upgrade"),
+        ({"format_version": 3}, "format version 3; this distilrec reads up to 2. Run: pip install --upgrade"),
         (
             {"sha256": {"README.md": "0"}},
             "config.json needs sha256 of model.safetensors, items.parquet; it holds",

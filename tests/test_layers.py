@@ -17,19 +17,21 @@ import distilrec
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "config", "files", "memory", "progress", "seeding"),
-    ("artifact", "knowledge", "ids", "card"),
+    ("artifact", "knowledge", "ids", "card", "storage"),
+    ("search",),
     ("sources",),
     ("data",),
     ("encode",),
+    ("mixture",),
     ("models",),
     ("teach",),
     ("distil",),
-    ("compress",),
     ("evaluate",),
     ("export",),
     ("serve",),
     ("recommender",),
     ("latency",),
+    ("compress",),
     ("run",),
     ("tune", "explain", "privacy", "distributed"),
     ("demo",),
@@ -48,6 +50,7 @@ LIGHT = (
     *LAYERS[0],
     *LAYERS[1],
     *(
+        "search",
         "sources",
         "data",
         "encode.cache",
@@ -280,8 +283,8 @@ def test_a_light_module_loads_no_heavy_library(made_up, module, library):
 
 
 def test_a_heavy_library_is_found_behind_other_modules_and_packages(made_up):
-    found = made_up({"evaluate/cost": "import p.compress.prune", "compress/prune": "import torch"})
-    way = "p.evaluate.cost -> p.compress.prune -> torch"
+    found = made_up({"evaluate/cost": "import p.distil.loop", "distil/loop": "import torch"})
+    way = "p.evaluate.cost -> p.distil.loop -> torch"
     assert found == [f"p.evaluate.cost loads torch when it is imported: {way}"]
 
 

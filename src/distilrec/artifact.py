@@ -1,7 +1,8 @@
 """A model on disk: one folder that holds nothing which could run code.
 
-- `config.json`: the caller's settings, this format's version, and the digests of the weights and the catalogue.
-- `model.safetensors`: named arrays.
+- `config.json`: the caller's settings, this format's version, the digests of the weights and the catalogue, and where
+  the model was compressed, `stored`: the form that each array is stored in (see `distilrec.storage`).
+- `model.safetensors`: named arrays; of an array stored in a form, its parts.
 - `items.parquet`: the catalogue; row i is the item with row number i.
 - `README.md`: the model card, for people and for the Hugging Face hub.
 """
@@ -25,10 +26,11 @@ from distilrec.errors import ArtifactError
 from distilrec.files import atomic_path, read_json, sha256_of_file, size_bytes, write_json
 
 FORMAT = "distilrec"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # written where arrays are stored in forms; version 1 is the same without them
 CONFIG, TENSORS, ITEMS, CARD = "config.json", "model.safetensors", "items.parquet", "README.md"
 
-_OURS = ("format", "format_version", "sha256")
+_STORED = "stored"
+_OURS = ("format", "format_version", "sha256", _STORED)
 _PARTS = (TENSORS, ITEMS, CARD)
 _CHECKED = (TENSORS, ITEMS)  # people edit the card
 _WEIGHTS_ENDINGS = (
@@ -46,6 +48,7 @@ class Artifact:
     items: pl.DataFrame
     card: str
     folder: Path
+    stored: dict[str, Any]  # what `Packed.described` said; empty where arrays are plain
 
 
 def write_artifact(
@@ -55,10 +58,12 @@ def write_artifact(
     tensors: Mapping[str, NDArray[Any]],
     items: pl.DataFrame,
     card: str,
+    stored: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model's folder, whole or not at all.
 
-    `config` is anything JSON holds. An older model in `folder` is replaced; other files are never deleted.
+    `config` is anything JSON holds; `stored` says in which forms arrays are stored, where they are. An older model in
+    `folder` is replaced; other files are never deleted.
     """
     taken = [key for key in _OURS if key in config]
     if taken:
@@ -70,8 +75,9 @@ def write_artifact(
         (new / ITEMS).write_bytes(_parquet(items))
         (new / CARD).write_text(card, encoding="utf-8", newline="\n")
         digests = {name: sha256_of_file(new / name) for name in _CHECKED}
-        version = {"format": FORMAT, "format_version": FORMAT_VERSION}
-        write_json(new / CONFIG, {**version, **config, "sha256": digests})
+        version = {"format": FORMAT, "format_version": FORMAT_VERSION if stored else 1}
+        forms = {_STORED: dict(stored)} if stored else {}
+        write_json(new / CONFIG, {**version, **config, **forms, "sha256": digests})
 
 
 def read_artifact(folder: Path) -> Artifact:
@@ -89,7 +95,8 @@ def read_artifact(folder: Path) -> Artifact:
         card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
     except (SafetensorError, PolarsError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{folder} cannot be read although its digests match: {error}") from error
-    return Artifact({k: v for k, v in config.items() if k not in _OURS}, tensors, items, card, folder)
+    kept = {key: value for key, value in config.items() if key not in _OURS}
+    return Artifact(kept, tensors, items, card, folder, config.get(_STORED) or {})
 
 
 def artifact_size_bytes(folder: Path) -> int:

@@ -91,11 +91,11 @@ def _explain(kind: type[BaseModel], problem: dict[str, Any]) -> str:
     return f"{told} (got {given!r}){braces}"
 
 
-def tag_by_kind(default: str | None = None) -> Callable[[Any], str]:
+def tag_by_kind(default: str | None = None, *, key: str = "kind") -> Callable[[Any], str]:
     """For pydantic's `Discriminator`: which of several settings classes a value is for, `<kind>`, by its `kind`."""
 
     def tag(value: Any) -> str:  # noqa: ANN401  (a mapping from a recipe, or a settings object)
-        kind = value.get("kind", default) if isinstance(value, Mapping) else getattr(value, "kind", default)
+        kind = value.get(key, default) if isinstance(value, Mapping) else getattr(value, key, default)
         return f"<{kind}>"
 
     return tag
@@ -108,6 +108,11 @@ def settings_within(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401  
     return [found for inner in get_args(annotation) for found in settings_within(inner)]
 
 
+def _tag_annotations(kind: type[BaseModel]) -> list[Any]:
+    """The types of the fields by which `tag_by_kind` may tell settings classes apart."""
+    return [kind.model_fields[name].annotation for name in ("kind", "form") if name in kind.model_fields]
+
+
 def _is_tag(part: str | int) -> bool:
     """Whether it is pydantic's note of which form of a setting was chosen, which nobody wrote."""
     return str(part).startswith("<")
@@ -117,7 +122,7 @@ def _did_you_mean(kind: type[BaseModel], location: Sequence[str | int]) -> str:
     options: list[type[BaseModel]] = [kind]
     for key in location[:-1]:
         if _is_tag(key):
-            named = [o for o in options if get_args(o.model_fields["kind"].annotation) == (str(key)[1:-1],)]
+            named = [o for o in options if (str(key)[1:-1],) in map(get_args, _tag_annotations(o))]
             options = named or options  # a tag may also tell a group of settings from a plain value
         elif isinstance(key, str):
             field = options[0].model_fields.get(key) if options else None

@@ -15,6 +15,7 @@ from distilrec.card import write_card
 from distilrec.errors import ArtifactError, DataError, SettingsError
 from distilrec.ids import IdIndex
 from distilrec.models.kinds import Model, rebuild
+from distilrec.storage.packed import Packed
 from distilrec.types import Batch, FloatArray, IntArray
 
 POPULARITY_COLUMN = "train_count"
@@ -34,18 +35,27 @@ class Recommender:
     It is a `Scorer`: it can be evaluated as it is. A history without a single known item gets the popular items.
     """
 
-    def __init__(self, model: Model, items: pl.DataFrame, *, about: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        items: pl.DataFrame,
+        *,
+        about: Mapping[str, Any] | None = None,
+        packed: Packed | None = None,
+    ) -> None:
         """Put a model and its catalogue together.
 
         Args:
             items: row i describes item i; columns `item_id` and `train_count` (how often it was chosen in
                 training, for those without a history), then whatever is worth showing, such as `title`.
             about: facts kept in the artefact: data, metrics, settings.
+            packed: the model's state as it is to be stored, where that is not plain; `model` is made of what it
+                decodes to.
         """
         _check_catalogue(items)
         if items.height != model.n_items:
             raise ArtifactError(f"the model ranks {model.n_items} items, but the catalogue has {items.height}")
-        self.model, self.items, self.about = model, items, dict(about or {})
+        self.model, self.items, self.about, self.packed = model, items, dict(about or {}), packed
         self._index = IdIndex(items["item_id"])
         self._popularity = np.log1p(items[POPULARITY_COLUMN].cast(pl.Float32).to_numpy())  # [N]
 
@@ -115,7 +125,11 @@ class Recommender:
     def save_pretrained(self, folder: str | Path, *, card: str | None = None) -> None:
         """Write the artefact: `config.json`, `model.safetensors`, `items.parquet` and a model card."""
         text = card if card is not None else write_card(self.config())
-        write_artifact(Path(folder), config=self.config(), tensors=self.model.state(), items=self.items, card=text)
+        state, stored = self.model.state(), None
+        if self.packed is not None:
+            _check_packed(self.packed, state)
+            state, stored = dict(self.packed.arrays), self.packed.described()
+        write_artifact(Path(folder), config=self.config(), tensors=state, items=self.items, card=text, stored=stored)
 
     def config(self) -> dict[str, Any]:
         """What `config.json` says of the model."""
@@ -137,7 +151,11 @@ class Recommender:
             raise ArtifactError(
                 f"{folder}/config.json does not say which model it is (model.kind, model.settings)"
             ) from None
-        return cls(rebuild(kind, settings, artifact.tensors), artifact.items, about=artifact.config.get("about"))
+        about = artifact.config.get("about")
+        if not artifact.stored:
+            return cls(rebuild(kind, settings, artifact.tensors), artifact.items, about=about)
+        packed = Packed.read(artifact.tensors, artifact.stored)
+        return cls(rebuild(kind, settings, packed.state()), artifact.items, about=about, packed=packed)
 
 
 def top_items(scores: FloatArray, k: int) -> IntArray:
@@ -187,6 +205,18 @@ def _report_unknown(histories: Sequence[Sequence[Id]], rows: Sequence[IntArray])
             f"not in the catalogue, so left out of the history: {', '.join(unknown[:5])}{more}",
             UnknownItemsWarning,
             stacklevel=3,  # the line that asked for recommendations
+        )
+
+
+def _check_packed(packed: Packed, state: Mapping[str, Any]) -> None:
+    """Refuse to save what is not the model: training a loaded model goes past the forms that it is stored in."""
+    decoded = packed.state()
+    other = [name for name in state if name not in decoded or not np.array_equal(decoded[name], state[name])]
+    if other or decoded.keys() != state.keys():
+        named = ", ".join(other[:3]) or "an array too many"
+        raise ArtifactError(
+            f"the model is no longer the one that is stored compressed ({named}); save it as Recommender(model, "
+            "items), and compress that"
         )
 
 
