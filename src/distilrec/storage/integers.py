@@ -122,7 +122,8 @@ def pack_halves(codes: Array) -> NDArray[np.uint8]:
     """Numbers 0 to 15, [N, M], two to a byte, the first in the lower half; an odd last byte's upper half is 0."""
     even = np.zeros((len(codes), codes.shape[1] + codes.shape[1] % 2), dtype=np.uint8)
     even[:, : codes.shape[1]] = codes
-    return even[:, 0::2] | (even[:, 1::2] << 4)
+    packed: NDArray[np.uint8] = even[:, 0::2] | (even[:, 1::2] << 4)
+    return packed
 
 
 def unpack_halves(packed: Array) -> NDArray[np.uint8]:

@@ -63,6 +63,6 @@ def decoded_scales(form: Form, parts: Parts) -> FloatArray:
 
 def codes_of(values: FloatArray, scales: FloatArray, limit: int) -> FloatArray:
     """Values in units of scales, which broadcast: whole numbers from -limit to limit; 0 where a scale is."""
-    units = np.divide(values, scales, out=np.zeros_like(values), where=scales > 0)
+    units = values * np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
     np.rint(units, out=units)
     return np.clip(units, -limit, limit, out=units)
