@@ -7,14 +7,11 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from distilrec.config import Settings
-from distilrec.models.checks import check_batch
 from distilrec.models.dropout import dropout
 from distilrec.models.product_form import ProductForm
 from distilrec.models.tables import IdTable
-from distilrec.types import Batch
 
 _INPUT_STD = 0.5
 
@@ -58,13 +55,15 @@ class MatrixFactorisation(ProductForm):
         """All but the biases, [N, D - 1]."""
         return super().free_item_vectors()[:, :-1]
 
-    def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
-        """What the user wants next, after each position of each history, [B, L, D]."""
-        check_batch(batch, len(item_vectors), self.max_length)
-        items = torch.from_numpy(batch.items).to(item_vectors.device)
-        factors = item_vectors[:, :-1] if self.inputs is None else self.inputs()  # [N, D - 1]
-        x = dropout(F.embedding(items, factors), self.settings.embedding_dropout, self.training)  # [B, L, D - 1]
-        at = torch.arange(1, items.shape[1] + 1, device=x.device, dtype=x.dtype)
+    def input_vectors(self, item_vectors: Tensor) -> Tensor:
+        """The factors of an item in a history, [N, D - 1]; where tables are tied, its item vector, [N, D]."""
+        return item_vectors if self.inputs is None else self.inputs()
+
+    def read(self, vectors: Tensor) -> Tensor:
+        """What the user wants next, after each position, [B, L, D], of its input vectors, [B, L, D - 1 or D]."""
+        factors = vectors[..., : self.settings.width - 1]  # [B, L, D - 1], without the bias of a tied one
+        x = dropout(factors, self.settings.embedding_dropout, self.training)
+        at = torch.arange(1, x.shape[1] + 1, device=x.device, dtype=x.dtype)
         weights = torch.tril(at[:, None] ** -self.settings.alpha * torch.ones_like(at))  # [L, L]
         sums = weights @ x
         return torch.cat([sums, torch.ones_like(sums[..., :1])], dim=-1)

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distilrec.config import Settings
-from distilrec.models.checks import check_batch, check_next
+from distilrec.models.checks import check_next
 from distilrec.models.dropout import dropout
 from distilrec.models.product_form import ProductForm
 from distilrec.models.tables import IdTable
-from distilrec.types import Batch
 
 
 class GRUSettings(Settings):
@@ -62,11 +61,9 @@ class GRU(ProductForm):
         self.norm = nn.LayerNorm(settings.width)
         self.table = table if table is not None else IdTable(n_items, settings.width)
 
-    def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
-        """What the user wants next, after each position of each history, [B, L, D]."""
-        check_batch(batch, len(item_vectors), self.max_length)
-        items = torch.from_numpy(batch.items).to(item_vectors.device)
-        newest = dropout(F.embedding(items, item_vectors), self.settings.embedding_dropout, self.training)  # [B, L, D]
+    def read(self, vectors: Tensor) -> Tensor:
+        """What the user wants next, after each position, [B, L, D], of the history's item vectors, [B, L, D]."""
+        newest = dropout(vectors, self.settings.embedding_dropout, self.training)  # [B, L, D]
         x = self.input_norm(newest)
         for layer in self.layers:
             x = dropout(layer(x), self.settings.dropout, self.training)  # [B, L, hidden]

@@ -9,16 +9,13 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from distilrec.encode.processor import takes_bf16
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.models.body import Body, BodySettings, body_from_config
-from distilrec.models.checks import check_batch
 from distilrec.models.dropout import dropout
 from distilrec.models.product_form import ProductForm, as_arrays
 from distilrec.models.tables import IdTable
-from distilrec.types import Batch
 
 
 class ItemLanguageModelSettings(BodySettings):
@@ -86,12 +83,9 @@ class ItemLanguageModel(ProductForm):
         """Those of the body, LoRA's included, which want a step size of their own; even if it began at random."""
         return list(self.body.parameters())
 
-    def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
-        """What the user wants next, after each position of each history, [B, L, D]."""
-        check_batch(batch, len(item_vectors), self.max_length)
-        items = torch.from_numpy(batch.items).to(item_vectors.device)
-        x = F.embedding(items, item_vectors)  # [B, L, D]
-        x = self.project_in(dropout(x, self.settings.embedding_dropout, self.training))  # [B, L, H]
+    def read(self, vectors: Tensor) -> Tensor:
+        """What the user wants next, after each position, [B, L, D], of the history's item vectors, [B, L, D]."""
+        x = self.project_in(dropout(vectors, self.settings.embedding_dropout, self.training))  # [B, L, H]
         normed: Tensor = self.norm(self.project_out(self._through_body(x)))  # [B, L, D]
         return normed
 

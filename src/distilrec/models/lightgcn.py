@@ -12,11 +12,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from distilrec.config import Settings
-from distilrec.models.checks import check_batch, check_sequences
+from distilrec.models.checks import check_sequences
 from distilrec.models.dropout import dropout
 from distilrec.models.product_form import ProductForm, as_arrays
 from distilrec.models.tables import IdTable
-from distilrec.types import Batch, Ragged
+from distilrec.types import Ragged
 
 
 class LightGCNSettings(Settings):
@@ -52,6 +52,7 @@ class LightGCN(ProductForm):
     """
 
     kind: ClassVar[str] = "lightgcn"
+    reads_windows: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -83,16 +84,13 @@ class LightGCN(ProductForm):
             rounds.append(self.graph(rounds[-1], edges))
         return torch.stack(rounds).mean(dim=0)
 
-    def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
-        """The mean of the newest `max_length` items up to each position, [B, L, D]; the batch may be longer.
+    def read(self, vectors: Tensor) -> Tensor:
+        """The mean of the newest `max_length` items up to each position, [B, L, D]; there may be more positions.
 
         With a half-life, recent items count more.
         """
-        check_batch(batch, len(item_vectors))
-        items = torch.from_numpy(batch.items).to(item_vectors.device)
-        x = F.embedding(items, item_vectors)  # [B, L, D]
-        x = dropout(x, self.settings.embedding_dropout, self.training)
-        means = self._shares(items.shape[1], x.device) @ x
+        x = dropout(vectors, self.settings.embedding_dropout, self.training)
+        means = self._shares(x.shape[1], x.device) @ x
         return means if self.projection is None else self.projection(means)
 
     def _shares(self, length: int, device: torch.device) -> Tensor:

@@ -11,11 +11,9 @@ from torch.nn import functional as F
 
 from distilrec.config import Settings
 from distilrec.errors import SettingsError
-from distilrec.models.checks import check_batch
 from distilrec.models.dropout import dropout
 from distilrec.models.product_form import ProductForm
 from distilrec.models.tables import IdTable
-from distilrec.types import Batch
 
 _INPUT_STD = 0.5  # ahead of .02 and .2 after two epochs on Amazon Beauty
 
@@ -67,13 +65,15 @@ class Linear(ProductForm):
         """All but the biases, [N, D - 1]."""
         return super().free_item_vectors()[:, :-1]
 
-    def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
-        """What the user wants next, after each position of each history, [B, L, D]."""
-        check_batch(batch, len(item_vectors), self.max_length)
-        items = torch.from_numpy(batch.items).to(item_vectors.device)
-        x = F.embedding(items, self.inputs())  # [B, L, D - 1]
-        x = dropout(x, self.settings.embedding_dropout, self.training)
-        parts = zip(self._weights(items.shape[1]), x.tensor_split(self.settings.decays, dim=-1), strict=True)
+    def input_vectors(self, item_vectors: Tensor) -> Tensor:
+        """What each item says of the future, [N, D - 1]."""
+        vectors: Tensor = self.inputs()
+        return vectors
+
+    def read(self, vectors: Tensor) -> Tensor:
+        """What the user wants next, after each position, [B, L, D], of its input vectors, [B, L, D - 1]."""
+        x = dropout(vectors, self.settings.embedding_dropout, self.training)
+        parts = zip(self._weights(x.shape[1]), x.tensor_split(self.settings.decays, dim=-1), strict=True)
         sums = [weights @ part for weights, part in parts]
         return torch.cat([*sums, torch.ones_like(sums[0][..., :1])], dim=-1)
 

@@ -8,8 +8,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from distilrec.errors import ArtifactError, SettingsError
+from distilrec.models.checks import check_batch
 from distilrec.models.tables import IdTable
 from distilrec.types import Batch, FloatArray
 
@@ -19,10 +21,13 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 class ProductForm(nn.Module):
     """A network with `item_vectors()` `[N, D]` and `history_vectors(batch, items)` `[B, L, D]` (decision 0001).
 
-    Its `table` gives the item vectors and may be made of anything; what is saved is the finished table.
+    Its `table` gives the item vectors and may be made of anything; what is saved is the finished table. What lies
+    between the vectors of a history and what the user wants is `read`, of tensors alone (decision 0017).
     """
 
     kind: ClassVar[str]
+    reads_windows: ClassVar[bool] = False
+    """Whether each position reads `max_length` items back by itself, so that a batch may be longer."""
     settings: Any
     table: nn.Module
 
@@ -35,9 +40,22 @@ class ProductForm(nn.Module):
         vectors: Tensor = self.table()
         return vectors
 
+    def input_vectors(self, item_vectors: Tensor) -> Tensor:
+        """What the items of a history are read as, [N, D_in]: their item vectors, or a table of their own."""
+        return item_vectors
+
+    def read(self, vectors: Tensor) -> Tensor:
+        """What the user wants next, after each position, [B, L, D], of a history's input vectors, [B, L, D_in].
+
+        Causal, so whatever stands on the right of a history changes nothing in it; exported as it is.
+        """
+        raise NotImplementedError
+
     def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
         """What the user wants next, after each position of each history, [B, L, D]."""
-        raise NotImplementedError
+        check_batch(batch, len(item_vectors), None if self.reads_windows else self.max_length)
+        items = torch.from_numpy(batch.items).to(item_vectors.device)
+        return self.read(F.embedding(items, self.input_vectors(item_vectors)))
 
     def free_item_vectors(self) -> Tensor:
         """The parameters that a teacher's item table may be written over, as a view, [N, at most D]."""

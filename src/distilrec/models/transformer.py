@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from distilrec.config import Settings
 from distilrec.errors import SettingsError
 from distilrec.models.blocks import CausalBlock, init_weights
-from distilrec.models.checks import check_batch
 from distilrec.models.dropout import dropout
 from distilrec.models.gated_blocks import GatedBlock, PointwiseBlock
 from distilrec.models.product_form import ProductForm
 from distilrec.models.tables import IdTable
-from distilrec.types import Batch
 
 
 class TransformerSettings(Settings):
@@ -67,13 +63,11 @@ class Transformer(ProductForm):
         self.apply(init_weights)
         self.table = table if table is not None else IdTable(n_items, settings.width)
 
-    def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
-        """What the user wants next, after each position of each history, [B, L, D]."""
-        check_batch(batch, len(item_vectors), self.max_length)
-        items = torch.from_numpy(batch.items).to(item_vectors.device)
-        x = F.embedding(items, item_vectors)  # [B, L, D]
+    def read(self, vectors: Tensor) -> Tensor:
+        """What the user wants next, after each position, [B, L, D], of the history's item vectors, [B, L, D]."""
+        x = vectors
         if self.positions is not None:
-            x = x + self.positions.weight[: items.shape[1]]
+            x = x + self.positions.weight[: x.shape[1]]
         x = dropout(x, self.settings.embedding_dropout, self.training)
         for block in self.blocks:
             x = block(x)

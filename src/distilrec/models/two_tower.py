@@ -10,11 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distilrec.config import Settings
-from distilrec.models.checks import check_batch
 from distilrec.models.dropout import dropout
 from distilrec.models.product_form import Arrays, ProductForm, as_free, load_arrays, table_of
 from distilrec.models.tables import IdTable
-from distilrec.types import Batch
 
 
 class TwoTowerSettings(Settings):
@@ -64,11 +62,9 @@ class TwoTower(ProductForm):
         """What goes into the item tower, [N, D]."""
         return as_free(self.table.table if isinstance(self.table, ItemTower) else self.table)
 
-    def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
-        """What the user wants next, after each position of each history, [B, L, D]."""
-        check_batch(batch, len(item_vectors), self.max_length)
-        items = torch.from_numpy(batch.items).to(item_vectors.device)
-        x = dropout(F.embedding(items, item_vectors), self.settings.embedding_dropout, self.training)  # [B, L, D]
+    def read(self, vectors: Tensor) -> Tensor:
+        """What the user wants next, after each position, [B, L, D], of the history's item vectors, [B, L, D]."""
+        x = dropout(vectors, self.settings.embedding_dropout, self.training)  # [B, L, D]
         plain, recent = self._pool(x)
         pooled = self.pooled_norm(torch.cat([plain, recent], dim=-1))  # [B, L, 2 D]
         hidden = dropout(F.relu(self.history_in(pooled)), self.settings.dropout, self.training)  # [B, L, hidden]
