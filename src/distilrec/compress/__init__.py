@@ -1,0 +1,1 @@
+"""Making a finished model smaller: one verb and one settings class a file. Inputs are never altered."""
