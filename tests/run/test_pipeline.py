@@ -174,6 +174,8 @@ def test_a_run_may_copy_layers_and_measure_how_far_the_teacher_is_to_be_believed
 def test_augmentation_by_the_teacher_is_no_part_of_the_student_alone(small, copied, quick):
     said = small.run(copied, "student.train.augment={mask: 0.5, substitute: 0.5}")[1]
     assert {"student_alone/seed-0", "distilled/seed-0"} <= worked(said)
+    told = "train.augment: substitute and insert take items that a teacher finds similar; this student has no teacher"
+    assert [line.startswith(told) for line in said].count(True) == 1
     about = [
         Recommender.from_pretrained(copied / f"{name}/seed-0/artefact").about for name in ("student_alone", "distilled")
     ]

@@ -125,6 +125,16 @@ def test_whatever_changes_the_result_is_another_cell_and_takes_nothing_away(smal
     assert proof_in(small, out)[0].outcome(cell("soft")) is not None
 
 
+def test_items_that_only_a_teacher_could_name_make_no_other_student_alone(small, out):
+    """They are left out there, and the masks are not."""
+    places = {}
+    for augment in ({"mask": 0.5}, {"mask": 0.5, "substitute": 0.5}):
+        proof, _ = proof_in(small, out, students=student(train={"epochs": 2, "augment": augment}))
+        for method in ("alone", "soft"):
+            places.setdefault(method, set()).add(proof.folder(cell(method)))
+    assert {method: len(found) for method, found in places.items()} == {"alone": 1, "soft": 2}
+
+
 def test_what_changes_only_the_speed_is_no_other_cell(small, out):
     shape, train = {"width": 8, "max_length": 10}, {"epochs": 2, "batch_size": 16, "checkpoint_seconds": 1}
     changed, _ = proof_in(small, out, students=student(model=shape, train=train))

@@ -77,8 +77,9 @@ def taught(prepared, vectors, tmp_path_factory):
     return folder
 
 
-def learn(prepared, folder, knowledge=None, teacher=None, **distil):
-    settings = parse(StudentAndTeacher, STUDENT | {"distil": distil})
+def learn(prepared, folder, knowledge=None, teacher=None, say=print, augment=None, **distil):
+    train = {**STUDENT["train"], "augment": augment}
+    settings = parse(StudentAndTeacher, {**STUDENT, "train": train, "distil": distil})
     return stages.train_student(
         settings.model,
         settings.train,
@@ -88,6 +89,7 @@ def learn(prepared, folder, knowledge=None, teacher=None, **distil):
         knowledge=knowledge,
         distil=settings.distil if knowledge else None,
         teacher=teacher,
+        say=say,
         quiet=True,
     )
 
@@ -229,6 +231,22 @@ def test_a_student_learns_from_disk_from_a_teacher_or_from_nobody(prepared, taug
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
     about = Recommender.from_pretrained(tmp_path / "0" / "artefact").about
     assert about["distil"]["alpha"] == 0.7
+
+
+def test_without_a_teacher_no_similar_items_are_read_and_that_is_said(prepared, taught, tmp_path):
+    """Who has a teacher, and who is only masked, is trained as the settings say."""
+    wanted = {"mask": 0.5, "substitute": 0.25, "insert": 0.25}
+    learnt = {}
+    for name, source, augment in [
+        ("alone", None, wanted),
+        ("taught", Knowledge.open(taught / "knowledge"), wanted),
+        ("masked", None, {"mask": 0.5}),
+    ]:
+        said = []
+        learn(prepared, tmp_path / name, source, say=said.append, augment=augment)
+        used = Recommender.from_pretrained(tmp_path / name / "artefact").about["train"]["augment"]
+        learnt[name] = [used[operation] for operation in wanted], len(said)
+    assert learnt == {"alone": ([0.5, 0, 0], 1), "taught": ([0.5, 0.25, 0.25], 0), "masked": ([0.5, 0, 0], 0)}
 
 
 def test_two_sources_of_knowledge_are_refused(prepared, taught):

@@ -75,6 +75,11 @@ class DistilSettings(Settings):
     start_from_teacher: bool = True
     """Whether the student's item table starts as the teacher's, reduced to the student's width."""
 
+    @property
+    def measures_advantage(self) -> bool:
+        """Whether the teacher is held against the student alone before it teaches."""
+        return self.trust is not None and self.trust.advantage > 0
+
     @model_validator(mode="after")
     def _importance_is_heard(self) -> Self:
         wanted = self.trust is not None and self.trust.importance > 0

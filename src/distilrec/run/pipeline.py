@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,15 @@ def run(recipe: Recipe, out: Path, *, say: Say = print, quiet: bool = False) -> 
         return _Pipeline(recipe, folder, say, quiet).run()
 
 
+@dataclass(frozen=True)
+class Taught:
+    """What there is to learn from."""
+
+    knowledge: KnowledgeSource
+    key: str
+    """Digest of all that it can have said."""
+
+
 class _Pipeline:
     """The stages of one run; each method does one and returns what the next ones need."""
 
@@ -77,9 +87,9 @@ class _Pipeline:
         self.validate = stages.validator(self.prepared, self.recipe.evaluate)
         models = {name: [folder] for name, folder in self._baselines().items()}
         teacher = self.recipe.teacher
-        knowledge, key = self._ranked(teacher) if isinstance(teacher, RanksOnly) else self._taught(models)
+        taught = self._ranked(teacher) if isinstance(teacher, RanksOnly) else self._taught(models)
         models[ALONE] = [self._student(ALONE, seed) for seed in self.recipe.seeds]
-        models[DISTILLED] = [self._student(DISTILLED, seed, knowledge, key) for seed in self.recipe.seeds]
+        models[DISTILLED] = [self._student(DISTILLED, seed, taught) for seed in self.recipe.seeds]
         for name, folders in models.items():
             self._judge(name, folders)
         return self._finish(models)
@@ -131,7 +141,7 @@ class _Pipeline:
 
         return self.folder.stage("vectors", inputs, work)
 
-    def _ranked(self, stage: RanksOnly) -> tuple[KnowledgeSource, str]:
+    def _ranked(self, stage: RanksOnly) -> Taught:
         """What others said, or a language model that was not trained: there is no teacher to train or to judge."""
         max_length, template = self.recipe.student.model.max_length, self.recipe.encode.template
         text = template if isinstance(template, str) else None
@@ -145,9 +155,9 @@ class _Pipeline:
                 self.say(f"  {line}")
 
         done = self.folder.stage("knowledge", {"data": self.data_key, "max_length": max_length, **decides}, work)
-        return Knowledge.open(done), digest_of_stage(done)
+        return Taught(Knowledge.open(done), digest_of_stage(done))
 
-    def _taught(self, models: dict[str, list[Path]]) -> tuple[KnowledgeSource, str]:
+    def _taught(self, models: dict[str, list[Path]]) -> Taught:
         models[TEACHER] = [self._teacher()]
         return self._knowledge()
 
@@ -178,13 +188,13 @@ class _Pipeline:
         self.teacher = self.folder.stage(TEACHER, inputs, work)
         return self.teacher
 
-    def _knowledge(self) -> tuple[KnowledgeSource, str]:
+    def _knowledge(self) -> Taught:
         """From disk, or the teacher itself; the key says what the teacher can have said."""
         key, settings = digest_of_stage(self.teacher), self.recipe.knowledge
         max_length = self.recipe.student.model.max_length
         teacher = open_teacher(self.teacher, self.prepared, max_length, relation_heads=settings.relation_heads)
         if settings.source == "live":
-            return teacher, key
+            return Taught(teacher, key)
         inputs = {
             "teacher": key,
             "data": self.data_key,
@@ -209,59 +219,60 @@ class _Pipeline:
         knowledge = Knowledge.open(done)
         for warning in knowledge.manifest.get("warnings", []):
             self.say(f"  warning: {warning}")
-        return knowledge, digest_of_stage(done)
+        return Taught(knowledge, digest_of_stage(done))
 
-    def _student(
-        self, name: str, seed: int, knowledge: KnowledgeSource | None = None, knowledge_key: str | None = None
-    ) -> Path:
-        settings, distil = self.recipe.student, self.recipe.distil if knowledge else None
-        training = settings.train.with_changes(seed=seed)
-        if distil is None and training.augment is not None:
-            training = training.with_changes(augment=training.augment.without_neighbours())
+    def _student(self, name: str, seed: int, taught: Taught | None = None) -> Path:
+        """Trained alone, or distilled."""
+        settings = self.recipe.student
+        training = stages.training_of(settings.train.with_changes(seed=seed), taught=taught is not None)
         inputs = {
             "data": self.data_key,
-            "knowledge": knowledge_key,
-            "live": self.recipe.knowledge.source == "live" if knowledge else None,
             "model": settings.model.model_dump(mode="json"),
             "train": training.model_dump(mode="json", exclude=SPEED_ONLY),
-            "distil": distil.model_dump(mode="json") if distil else None,
             "validation": self._validation(),
+            **self._decides_teaching(seed, taught),
         }
-        alone = self.folder.path / ALONE / f"seed-{seed}"
-        measures = distil is not None and distil.trust is not None and distil.trust.advantage > 0
-        if measures:
-            inputs["alone"] = digest_of_stage(alone)
 
         def work(folder: Path) -> None:
-            teacher = self._teacher_model() if distil is not None and (distil.layers or measures) else None
-            measured = None
-            if measures and teacher is not None:
-                measured = advantage(
-                    teacher,
-                    Recommender.from_pretrained(alone / "artefact").model,
-                    self.prepared,
-                    self.recipe.evaluate,
-                    max_length=settings.model.max_length,
-                )
             stages.train_student(
                 settings.model,
-                training,
+                settings.train.with_changes(seed=seed),
                 self.prepared,
                 folder,
                 validate=self.validate,
-                knowledge=knowledge,
-                distil=distil,
-                teacher=teacher,
-                advantage=measured,
+                say=self.say,
                 quiet=self.quiet,
+                **self._teaching(seed, taught),
             )
             forget_checkpoint(folder)
 
         return self.folder.stage(f"{name}/seed-{seed}", inputs, work)
 
-    def _teacher_model(self) -> Model:
-        """For what is done with the model itself; a recipe whose teacher is none is refused."""
-        return Recommender.from_pretrained(self.teacher / "artefact").model
+    def _decides_teaching(self, seed: int, taught: Taught | None) -> dict[str, Any]:
+        """All that decides what a student hears of its teacher, as plain values."""
+        if taught is None:
+            return {"knowledge": None, "live": None, "distil": None}
+        distil, live = self.recipe.distil, self.recipe.knowledge.source == "live"
+        told = {"knowledge": taught.key, "live": live, "distil": distil.model_dump(mode="json")}
+        return told | ({"alone": digest_of_stage(self._alone(seed))} if distil.measures_advantage else {})
+
+    def _teaching(self, seed: int, taught: Taught | None) -> dict[str, Any]:
+        """What `train_student` is told of the teacher."""
+        if taught is None:
+            return {}
+        distil = self.recipe.distil
+        told: dict[str, Any] = {"knowledge": taught.knowledge, "distil": distil}
+        if distil.layers or distil.measures_advantage:
+            told["teacher"] = _model_of(self.teacher)  # a recipe whose teacher is no model is refused
+        if distil.measures_advantage:
+            alone, max_length = _model_of(self._alone(seed)), self.recipe.student.model.max_length
+            told["advantage"] = advantage(
+                told["teacher"], alone, self.prepared, self.recipe.evaluate, max_length=max_length
+            )
+        return told
+
+    def _alone(self, seed: int) -> Path:
+        return self.folder.path / ALONE / f"seed-{seed}"
 
     def _validation(self) -> list[Any]:
         return [self.recipe.evaluate.metric, self.recipe.evaluate.exclude_history]
@@ -328,6 +339,10 @@ class _Pipeline:
             },
         )
         recommender.save_pretrained(self.folder.path / "artefact", card=card)
+
+
+def _model_of(folder: Path) -> Model:
+    return Recommender.from_pretrained(folder / "artefact").model
 
 
 def _digest_of_model(artefact: Path) -> str:

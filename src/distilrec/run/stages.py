@@ -35,12 +35,17 @@ from distilrec.models.kinds import Model
 from distilrec.models.product_form import ProductForm
 from distilrec.models.students import StudentModel, build_student
 from distilrec.recommender import POPULARITY_COLUMN, Recommender
+from distilrec.run.folder import Say
 from distilrec.run.recipe import BaselineSettings, DataSettings, EvaluateStage
 from distilrec.seeding import derive_seed
 from distilrec.types import FloatArray
 
 _SPLIT, _CHECKPOINT, _TRAINING = "split.json", "checkpoint.safetensors", "training.json"
 _VECTORS, _ENCODER = "vectors.npy", "encoder.json"
+_NOT_AUGMENTED = (
+    "train.augment: substitute and insert take items that a teacher finds similar; this student has no teacher, so "
+    "they are left out"
+)
 _PREPARED_FILES = {"data.json", "events.parquet", "items.parquet", "users.parquet", _SPLIT, "stage.json"}
 
 
@@ -142,6 +147,7 @@ def train_student(
     distil: DistilSettings | None = None,
     teacher: Model | None = None,
     advantage: FloatArray | None = None,
+    say: Say = print,
     quiet: bool = False,
 ) -> TrainReport:
     """Train a student, alone or with a teacher's knowledge; write its artefact to `folder`.
@@ -152,7 +158,11 @@ def train_student(
     Args:
         teacher: the teacher's model itself, for `distil.layers`.
         advantage: for `distil.trust.advantage`; `run.advantage` measures it.
+        say: is told what of the settings is left out.
     """
+    heard = training_of(train_settings, taught=knowledge is not None)
+    if heard != train_settings:
+        say(_NOT_AUGMENTED)
     n_items = prepared.interactions.n_items
     windows = Windows.cut(prepared.split.train, max_length=model_settings.max_length)
     if knowledge is not None:
@@ -165,7 +175,7 @@ def train_student(
         windows,
         prepared,
         folder,
-        train_settings,
+        heard,
         validate=validate,
         knowledge=knowledge,
         distil=distil,
@@ -174,6 +184,13 @@ def train_student(
         name="Student alone" if knowledge is None else "Distilled student",
         quiet=quiet,
     )
+
+
+def training_of(settings: TrainSettings, *, taught: bool) -> TrainSettings:
+    """What of the settings a student is trained by: without a teacher nobody says which items are similar."""
+    if taught or settings.augment is None or not settings.augment.needs_neighbours:
+        return settings
+    return settings.with_changes(augment=settings.augment.without_neighbours())
 
 
 def _start(

@@ -108,7 +108,7 @@ def _model(distil: DistilSettings, teacher: TeacherStage) -> Iterator[str]:
             f"distil.layers copies layers of the teacher, and a teacher of kind {teacher.kind} has none; take one "
             "network as the teacher, or leave layers out"
         )
-    if distil.trust is not None and distil.trust.advantage and isinstance(teacher, _RANKS_ONLY):
+    if distil.measures_advantage and isinstance(teacher, _RANKS_ONLY):
         yield (
             f"distil.trust.advantage is measured by what the teacher ranks on validation, and a teacher of kind "
             f"{teacher.kind} is no model that could; set it to 0"

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from distilrec.distil.settings import DistilSettings
 from distilrec.errors import SettingsError
 from distilrec.knowledge import Knowledge, KnowledgeSource
 from distilrec.knowledge.shuffled import ShuffledKnowledge
@@ -68,6 +67,7 @@ class Proof:
         """All that decides where a cell's training ends; two cells with the same are one."""
         student, method = self.recipe.students[cell.student], self.recipe.method(cell.method)
         train = self.recipe.train_settings(cell.student, cell.method, cell.seed)
+        train = stages.training_of(train, taught=method.distil is not None)
         told: dict[str, Any] = {
             "data": self.data_key,
             "model": student.model.model_dump(mode="json"),
@@ -77,7 +77,7 @@ class Proof:
         if method.distil is None:
             return told
         source, settings = self._source(cell, method), self._knowledge_settings(method)
-        if _measures(method.distil):
+        if method.distil.measures_advantage:
             told["measured_against"] = self.told(_alone(cell))
         return told | {
             "distil": method.distil.model_dump(mode="json"),
@@ -111,6 +111,7 @@ class Proof:
             self.prepared,
             folder,
             validate=stages.validator(self.prepared, self.recipe.evaluate),
+            say=self._indented,
             quiet=self.quiet,
             **taught,
         )
@@ -122,9 +123,9 @@ class Proof:
         if method.distil is None:
             return {}
         taught: dict[str, Any] = {"distil": method.distil, "knowledge": self._knowledge(cell, method)}
-        if method.distil.layers or _measures(method.distil):
+        if method.distil.layers or method.distil.measures_advantage:
             taught["teacher"] = _model_of(self._source(cell, method).make())
-        if _measures(method.distil):
+        if method.distil.measures_advantage:
             taught["advantage"] = advantage(
                 taught["teacher"],
                 _model_of(self._made_alone(cell)),
@@ -211,11 +212,6 @@ class Proof:
 
 def _alone(cell: Cell) -> Cell:
     return Cell(cell.student, ALONE, cell.seed)
-
-
-def _measures(distil: DistilSettings) -> bool:
-    """Whether the teacher is measured against the student alone before it teaches."""
-    return distil.trust is not None and distil.trust.advantage > 0
 
 
 def _model_of(folder: Path) -> Model:
