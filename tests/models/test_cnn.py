@@ -1,6 +1,5 @@
 """Convolutions look backwards only, each filter at what its paper says."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -175,12 +174,6 @@ def test_each_dropout_alone_changes_training(shape, field):
         model = make(shape.with_changes(**{"dropout": 0.0, "embedding_dropout": 0.0, field: share})).train()
         torch.manual_seed(0)
         assert torch.equal(model(batch)[0], model(batch)[0]) == same
-
-
-def test_no_histories_at_all_are_no_trouble():
-    for shape in (DILATED, CASER):
-        assert make(shape).scores(Batch.of([])).shape == (0, N_ITEMS)
-        assert np.isfinite(make(shape).scores(Batch.of([[]]))).all()
 
 
 @pytest.mark.parametrize(

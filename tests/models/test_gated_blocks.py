@@ -1,4 +1,4 @@
-"""LiGR's and HSTU's blocks are their formulas, and a transformer made of them looks only backwards."""
+"""LiGR's and HSTU's blocks are their formulas."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,6 @@ from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.types import Batch
 
 WIDTH, HEADS, LENGTH, N_ITEMS = 4, 2, 3, 12
-FORMS = [("ligr", "learnt"), ("hstu", "learnt"), ("hstu", "relative"), ("hstu", "none")]
 
 
 def loud(module):
@@ -28,11 +27,6 @@ def loud(module):
 def make(block, positions="learnt", **changes):
     settings = TransformerSettings(width=WIDTH, heads=HEADS, blocks=2, max_length=5, block=block, positions=positions)
     return loud(Transformer(settings.with_changes(**changes), N_ITEMS))
-
-
-@pytest.fixture(params=FORMS, ids=str)
-def model(request):
-    return make(*request.param)
 
 
 @pytest.fixture
@@ -91,34 +85,10 @@ def test_pointwise_attention_is_its_formula(x, distances):
         torch.testing.assert_close(block(x), wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_a_later_item_changes_nothing_before_it(model):
-    before, after = vectors(model, [1, 2, 3, 4])[0], vectors(model, [1, 2, 9, 4])[0]
-    np.testing.assert_array_equal(before[:2], after[:2])
-    assert np.abs(before[2:] - after[2:]).max() > 1e-2
-
-
-def test_a_history_scores_alone_as_it_does_among_longer_ones(model):
-    histories = [[1], [2, 3, 4, 5, 6], [7, 8]]
-    together = model.scores(Batch.of(histories))
-    alone = np.concatenate([model.scores(Batch.of([history])) for history in histories])
-    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize(("positions", "differ"), [("none", False), ("relative", True), ("learnt", True)])
 def test_one_pointwise_block_knows_an_order_by_its_positions_alone(positions, differ):
     first, swapped = vectors(make("hstu", positions, blocks=1), [1, 2, 3], [2, 1, 3])[:, -1]
     assert (np.abs(first - swapped).max() > 1e-3) == differ
-
-
-def test_it_trains_in_bfloat16(model):
-    batch = Batch.of([[1, 2, 3], [4]])
-    whole = model(batch)[0]
-    with torch.autocast("cpu", torch.bfloat16):
-        half = model(batch)[0]
-    half.float().square().sum().backward()
-    np.testing.assert_allclose(half.float().detach(), whole.detach(), atol=0.1)
-    missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
-    assert not missing
 
 
 @pytest.mark.parametrize("block", ["ligr", "hstu"])
