@@ -1,0 +1,49 @@
+"""Every product, in float32: exact, and the fastest for small catalogues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from distilrec.search.best import best_of_all, rounding
+from distilrec.search.question import Array, Found, ask
+from distilrec.search.rows import FloatRows, Rows, longest, products
+from distilrec.types import FloatArray, IntArray
+
+
+class FlatIndex:
+    """A table whose every row is multiplied with every vector."""
+
+    def __init__(self, table: Array | Rows) -> None:
+        """Take a table float32 or float16 [N, D], or rows stored in another way.
+
+        Raises:
+            ArtifactError: it is no such table, or holds NaN or infinity.
+        """
+        self._rows: Rows = FloatRows(table) if isinstance(table, np.ndarray) else table
+        self._longest = longest(self._rows)
+
+    @property
+    def n_items(self) -> int:
+        """How many items there are, N."""
+        return self._rows.n_items
+
+    @property
+    def width(self) -> int:
+        """How long a vector is, D."""
+        return self._rows.width
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the table."""
+        return self._rows.nbytes
+
+    def search(
+        self, vectors: FloatArray, k: int, *, exclude: Sequence[IntArray] | None = None, allow: Array | None = None
+    ) -> Found:
+        """The k best items for each vector; see `ItemIndex`."""
+        return best_of_all(self._rows, self._score, ask(self, vectors, k, exclude, allow))
+
+    def _score(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return products(self._rows, vectors), rounding(self.width, vectors, self._longest)

@@ -1,0 +1,124 @@
+"""The vectors of a catalogue as they are stored, and their products with history vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from distilrec.errors import ArtifactError
+from distilrec.search.question import WILD, Array, first_wild_row
+from distilrec.types import FloatArray, IntArray
+
+_PIECE_NUMBERS = 1 << 18  # decoded at once: 1 MiB stays in the processor's cache
+
+
+class Rows(Protocol):
+    """N item vectors of width D."""
+
+    @property
+    def n_items(self) -> int:
+        """How many there are, N."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """How long each is, D."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes as they are held."""
+        ...
+
+    def take(self, items: IntArray) -> FloatArray:
+        """Some of them, [n, D] float32."""
+        ...
+
+    def take_range(self, start: int, stop: int) -> FloatArray:
+        """Those from `start` to before `stop`, [n, D] float32."""
+        ...
+
+
+class FloatRows:
+    """A table of float32, or of float16, which takes half the bytes and is widened as it is read."""
+
+    def __init__(self, table: Array) -> None:
+        if table.ndim != 2 or table.dtype not in (np.float32, np.float16):
+            raise ArtifactError(
+                f"the item table is {table.dtype} of shape {table.shape}; expected float32 or float16 [N, D]"
+            )
+        _check_finite("the item table", table)
+        self.table = np.ascontiguousarray(table)
+        self.n_items, self.width = table.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the table."""
+        return self.table.nbytes
+
+    def take(self, items: IntArray) -> FloatArray:
+        """Some rows, [n, D]."""
+        return self.table[items].astype(np.float32, copy=False)
+
+    def take_range(self, start: int, stop: int) -> FloatArray:
+        """Rows one after another, [n, D]; a view where nothing is widened."""
+        return self.table[start:stop].astype(np.float32, copy=False)
+
+
+class Int8Rows:
+    """Codes of a byte a number, and a scale for each row: the numbers are their products."""
+
+    def __init__(self, codes: Array, scales: Array) -> None:
+        if codes.ndim != 2 or codes.dtype != np.int8:
+            raise ArtifactError(f"codes are {codes.dtype} of shape {codes.shape}; expected int8 [N, D]")
+        if scales.shape != codes.shape[:1] or not np.issubdtype(scales.dtype, np.floating):
+            raise ArtifactError(
+                f"scales are {scales.dtype} of shape {scales.shape}; expected a floating point number for each of "
+                f"{len(codes)} rows of codes"
+            )
+        _check_finite("a scale", scales)
+        self.codes, self.scales = np.ascontiguousarray(codes), scales.astype(np.float32)
+        self.n_items, self.width = codes.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of codes and scales."""
+        return self.codes.nbytes + self.scales.nbytes
+
+    def take(self, items: IntArray) -> FloatArray:
+        """Some rows, [n, D]."""
+        return self.codes[items] * self.scales[items, None]
+
+    def take_range(self, start: int, stop: int) -> FloatArray:
+        """Rows one after another, [n, D]."""
+        return self.codes[start:stop] * self.scales[start:stop, None]
+
+
+def products(rows: Rows, vectors: FloatArray) -> FloatArray:
+    """Every row's product with every vector [B, D], [B, N]; rows are decoded a few at a time."""
+    if isinstance(rows, FloatRows) and rows.table.dtype == np.float32:
+        whole: FloatArray = np.matmul(vectors, rows.table.T)
+        return whole
+    found = np.empty((len(vectors), rows.n_items), dtype=np.float32)
+    for start, part in pieces(rows):
+        found[:, start : start + len(part)] = np.matmul(vectors, part.T)
+    return found
+
+
+def longest(rows: Rows) -> float:
+    """The length of the longest row."""
+    return max((float(np.vecdot(part, part).max()) ** 0.5 for _, part in pieces(rows)), default=0.0)
+
+
+def pieces(rows: Rows) -> Iterator[tuple[int, FloatArray]]:
+    """All rows, some at a time, [n, D], each time with the number of the first."""
+    step = max(1, _PIECE_NUMBERS // max(rows.width, 1))
+    for start in range(0, rows.n_items, step):
+        yield start, rows.take_range(start, min(start + step, rows.n_items))
+
+
+def _check_finite(name: str, array: Array) -> None:
+    if first_wild_row(array) is not None:
+        raise ArtifactError(f"{name} holds {WILD}, first in row {first_wild_row(array)}; the model is damaged")
