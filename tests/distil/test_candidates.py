@@ -6,8 +6,8 @@ import torch
 from distilrec.config import parse
 from distilrec.distil import candidates
 from distilrec.distil.candidates import CandidateSettings, best_items, choose_candidates
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits
 from distilrec.errors import SettingsError
+from distilrec.mixture.parts import SoftLabels, SoftLists, SoftLogits
 
 P, N, D = 9, 50, 4
 

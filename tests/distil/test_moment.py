@@ -1,19 +1,22 @@
 """The teacher's side of a step: what it said of some positions, numbered as the student's are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from distilrec.distil.moment import Moment, Onto, TeacherSide, taken
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits
+from distilrec.distil.moment import Moment, TeacherSide
 from distilrec.errors import SettingsError
 from distilrec.knowledge import DenseLabels, ListLabels
+from distilrec.mixture.parts import Onto, SoftLabels, SoftLists, SoftLogits, taken
 from distilrec.models.taps import Tap
 from distilrec.types import Batch
 
 BATCH = Batch.of([[0, 1, 2], [3, 4]])  # five positions, whose items are their numbers
 N_ITEMS = 6
 TWO_OF_FIVE = torch.tensor([1, 4])
+TAIL = torch.arange(1, N_ITEMS + 1)
 
 
 def rows(count):
@@ -24,7 +27,7 @@ def rows(count):
 FORMS = {
     "factors": lambda at: SoftLabels(rows(5 if at is None else len(at)), rows(3), at, 0.25, 2.0),
     "lists": lambda at: SoftLists(
-        rows(5 if at is None else len(at)).long(), rows(5 if at is None else len(at)), rows(5)[:, 0], at, 0.25
+        rows(5 if at is None else len(at)).long(), rows(5 if at is None else len(at)), rows(5)[:, 0], at, 0.25, TAIL
     ),
     "logits": lambda at: SoftLogits(rows(5 if at is None else len(at)), at, 0.25, 2.0),
 }
@@ -60,6 +63,10 @@ def test_a_part_about_other_positions_alone_says_nothing(form):
 def test_a_temperature_stays_with_its_part():
     assert taken(FORMS["factors"](None), TWO_OF_FIVE).temperature == 2.0
     assert taken(FORMS["logits"](None), TWO_OF_FIVE).temperature == 2.0
+
+
+def test_a_tail_stays_with_its_part():
+    assert taken(FORMS["lists"](None), TWO_OF_FIVE).tail is TAIL
 
 
 class Says:
@@ -146,6 +153,14 @@ def test_lists_that_were_kept_are_taken_as_far_as_they_reach():
 def test_kept_lists_are_of_the_positions_that_are_learnt_from():
     found = side(Says(lists=kept_lists()), [1, 4]).lists(2)
     assert found.logits.tolist() == [[1.0, 1.0], [4.0, 4.0]]
+
+
+def test_a_tail_comes_with_its_lists_and_is_put_onto_the_device_once():
+    tail = np.full(N_ITEMS, 1 / N_ITEMS, np.float32)
+    told = replace(kept_lists(), tail=tail)
+    teacher = side(Says(told, lists=told), [1, 4])
+    assert teacher.soft_labels()[0].tail is teacher.lists(2).tail is teacher.lists(3).tail
+    assert teacher.lists(2).tail.tolist() == tail.tolist()
 
 
 def test_without_soft_labels_or_lists_the_reason_is_told():

@@ -7,11 +7,11 @@ from torch import nn
 
 from distilrec.data.batches import Windows
 from distilrec.distil.loop import train
-from distilrec.distil.moment import Onto
 from distilrec.distil.objective import Objective
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.errors import SettingsError
 from distilrec.knowledge import DenseLabels
+from distilrec.mixture.parts import Onto
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.types import Ragged
 

@@ -6,10 +6,10 @@ import torch
 
 from distilrec.data.batches import Windows
 from distilrec.distil.curriculum import CurriculumSettings
-from distilrec.distil.moment import Onto
 from distilrec.distil.ordering import WindowOrder, difficulty_of
 from distilrec.errors import SettingsError
 from distilrec.knowledge import DenseLabels
+from distilrec.mixture.parts import Onto
 from distilrec.types import Ragged
 
 N_ITEMS = 4

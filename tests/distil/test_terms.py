@@ -6,11 +6,11 @@ import torch
 
 from distilrec.data.batches import Windows
 from distilrec.distil.loop import train
-from distilrec.distil.moment import Onto
 from distilrec.distil.objective import Objective
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.distil.terms import term_kinds
 from distilrec.errors import DistilRecError, SettingsError
+from distilrec.mixture.parts import Onto
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.teach.teacher import as_teacher
 from distilrec.types import Ragged

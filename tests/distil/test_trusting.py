@@ -8,12 +8,13 @@ import torch
 
 from distilrec.config import parse
 from distilrec.data.batches import Windows
-from distilrec.distil.moment import Moment, Onto, TeacherSide
+from distilrec.distil.moment import Moment, TeacherSide
 from distilrec.distil.objective import Objective
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.distil.trusting import RowTrust, TrustSettings
 from distilrec.errors import SettingsError
 from distilrec.knowledge import DenseLabels
+from distilrec.mixture.parts import Onto
 from distilrec.types import Batch, Ragged
 
 N_ITEMS = 4

@@ -21,6 +21,7 @@ from small_knowledge import (
 from distilrec.errors import KnowledgeError
 from distilrec.files import read_json, write_json
 from distilrec.knowledge import Column, FactorPart, Knowledge, ListPart
+from distilrec.knowledge.show import describe_knowledge
 from distilrec.types import Batch
 
 ALL = windows_batch(0, 1, 2, 3, 4)
@@ -91,6 +92,23 @@ def test_lists_are_read_back_with_their_log_sums(tmp_path):
     assert labels.logits[:, 0].tolist() == [3, 0, 0.5]
     assert labels.log_sums.tolist() == [1.5, 0, 0.25]
     assert labels.weight == 2
+
+
+def test_lists_have_the_tail_that_lies_beside_them_and_those_of_older_folders_an_even_one(tmp_path):
+    """Each part its own, and the same array for every batch, so that it goes to a device once."""
+    parts = [ListPart(), ListPart("top_1")]
+    columns = {column: np.zeros((9, *column.shape)) for part in parts for column in part.columns(2, 6)}
+    tail = np.arange(6, dtype=np.float32)
+    found = write_columns(tmp_path, columns, parts=parts, tables={"tail_1": tail})
+    evenly, tailed = found.soft_labels(windows_batch(3, 0))
+    assert evenly.tail is None
+    assert tailed.tail.tolist() == tail.tolist()
+    assert tailed.tail is found.soft_labels(windows_batch(1))[1].tail
+    lines = describe_knowledge(found)
+    assert [line.split("), ")[1] for line in lines if "best items" in line] == [
+        "the rest evenly, weight 1",
+        "the rest as tail_1 has it, weight 1",
+    ]
 
 
 @pytest.mark.parametrize(("n_items", "kind"), [(32767, "int16"), (32768, "int32")])

@@ -110,7 +110,7 @@ def lists(n_known):
 
 def test_a_folder_of_lists_says_how_many_positions_have_one(tmp_path):
     found = lines_about(fill_with(tmp_path, lists(n_known=3), [ListPart(weight=0.5)], facts={"warnings": ["look out"]}))
-    assert found["soft labels"] == ["lists of the 2 best items (top), weight 0.5"]
+    assert found["soft labels"] == ["lists of the 2 best items (top), the rest evenly, weight 0.5"]
     assert found["coverage"] == ["3 of 9 positions (33.3%)"]
     assert found["size"] == ["0.0 MB in all, 12.0 bytes a position"]  # two items, two logits of 2 bytes, one sum of 4
     assert found["warning"] == ["look out"]

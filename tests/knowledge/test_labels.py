@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from distilrec.errors import KnowledgeError
 from distilrec.knowledge import DenseLabels, FactorLabels, ListLabels
-from distilrec.knowledge.labels import n_rows, probabilities, to_lists
+from distilrec.knowledge.labels import n_rows, probabilities
 
 ONE_TO_THREE = np.log(np.array([[1.0], [3.0]], np.float32))  # two items whose odds are 1 to 3 for a history of 1
 
@@ -58,6 +57,18 @@ def test_a_list_keeps_its_probabilities_and_spreads_the_rest_evenly():
     np.testing.assert_allclose(found, [[0.3, 0.1, 0.5, 0.1]], rtol=1e-6)
 
 
+def test_a_tail_says_in_which_proportions_the_rest_is_shared():
+    """0.2 is left to items 1 and 3, whose tail is 1 to 3; what it has of listed items does not matter."""
+    found = shares(lists([[2, 0]], [[0.5, 0.3]], tail=np.array([0.3, 0.1, 0.3, 0.3], np.float32)), n_items=4)
+    np.testing.assert_allclose(found, [[0.3, 0.05, 0.5, 0.15]], rtol=1e-6)
+
+
+def test_at_another_temperature_tail_and_list_are_raised_alike():
+    """1/2 is listed and 1/8 and 3/8 are not; the squares are as 16 to 1 to 9."""
+    found = shares(lists([[2]], [[1 / 2]], tail=np.array([1, 3, 5], np.float32)), n_items=3, temperature=0.5)
+    np.testing.assert_allclose(found, [[1 / 26, 9 / 26, 16 / 26]], rtol=1e-6)
+
+
 def test_logits_count_only_relative_to_their_log_sum():
     found = shares(lists([[2, 0]], [[5, 3]], log_sums=np.log(10)), n_items=4)
     np.testing.assert_allclose(found, [[0.3, 0.1, 0.5, 0.1]], rtol=1e-6)
@@ -80,6 +91,16 @@ def test_lists_are_exact_at_any_temperature_where_the_tail_is_flat(temperature):
     np.testing.assert_allclose(
         shares(cut, n_items=5, temperature=temperature),
         shares(dense(weights), n_items=5, temperature=temperature),
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1, 2, 5])
+def test_lists_are_exact_at_any_temperature_where_the_tail_has_its_proportions(temperature):
+    cut = lists([[0, 1]], [[6, 4]], log_sums=np.log(16), tail=np.array([9, 9, 3, 2, 1], np.float32))
+    np.testing.assert_allclose(
+        shares(cut, n_items=5, temperature=temperature),
+        shares(dense([6, 4, 3, 2, 1]), n_items=5, temperature=temperature),
         rtol=1e-5,
     )
 
@@ -120,40 +141,3 @@ def test_nothing_is_known_without_parts():
 
 def test_labels_say_how_many_positions_they_speak_of():
     assert [n_rows(part) for part in (factors(1, 0), dense([1, 3]), lists([[0]] * 3, [[1]] * 3))] == [2, 1, 3]
-
-
-def test_the_best_items_come_first_with_the_logarithms_of_their_probabilities():
-    found = to_lists([dense([1, 5, 3, 1])], k=2, n_positions=1, n_items=4)
-    assert found.items.tolist() == [[1, 2]]
-    np.testing.assert_allclose(np.exp(found.logits), [[0.5, 0.3]], rtol=1e-6)
-    assert found.log_sums.tolist() == [0]
-
-
-def test_a_mixture_becomes_one_list():
-    found = to_lists([dense([8, 1, 1]), dense([1, 8, 1], weight=3)], k=1, n_positions=1, n_items=3)
-    assert found.items.tolist() == [[1]]
-    np.testing.assert_allclose(np.exp(found.logits), [[(0.1 + 3 * 0.8) / 4]], rtol=1e-6)
-
-
-@pytest.mark.parametrize("k", [3, 4])
-def test_lists_mean_what_they_were_cut_from_where_the_rest_is_alike(k):
-    whole = dense([1, 5, 3, 1])
-    cut = to_lists([whole], k=k, n_positions=1, n_items=4)
-    np.testing.assert_allclose(shares(cut, n_items=4), shares(whole, n_items=4), rtol=1e-5)
-
-
-def test_a_position_that_no_part_speaks_of_has_an_empty_list():
-    found = to_lists([dense([1, 3], rows=np.array([1]))], k=2, n_positions=2, n_items=2)
-    assert found.items.tolist() == [[-1, -1], [1, 0]]
-    assert found.logits[0].tolist() == [0, 0]
-
-
-def test_an_item_without_any_probability_has_a_finite_logit():
-    found = to_lists([DenseLabels(np.array([[0.0, -500.0]], np.float32))], k=2, n_positions=1, n_items=2)
-    assert np.isfinite(found.logits).all()
-
-
-@pytest.mark.parametrize("k", [0, 5])
-def test_a_list_longer_than_the_catalogue_is_refused(k):
-    with pytest.raises(KnowledgeError, match=f"top_k is {k}; expected 1 to 4, the size of the catalogue"):
-        to_lists([dense([1, 5, 3, 1])], k=k, n_positions=1, n_items=4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distilrec.errors import KnowledgeError
-from distilrec.knowledge import Column, FactorPart, Knowledge, KnowledgeWriter
+from distilrec.knowledge import Column, FactorPart, Knowledge, KnowledgeWriter, ListPart
 from distilrec.knowledge.shuffled import ShuffledKnowledge, others_of_same_length
 from distilrec.knowledge.table_only import TableOnly
 from distilrec.types import Batch
@@ -104,3 +104,16 @@ def test_a_knowledge_folder_is_opened_as_it_was_before(knowledge):
     """Shuffling changes nothing on disk."""
     ShuffledKnowledge(knowledge, seed=0)
     assert said_of(Knowledge.open(knowledge.folder), 0) == [0, 1]
+
+
+def test_a_tail_would_be_right_for_every_window_so_shuffled_lists_have_an_even_one(tmp_path):
+    writer = KnowledgeWriter(tmp_path, about={}, positions=LENGTHS, columns=ListPart().columns(1, 8))
+    for number, rows in writer.missing():
+        n_rows = int(LENGTHS[rows].sum())
+        arrays = np.zeros((n_rows, 1), np.int64), np.full((n_rows, 1), -1, np.float32), np.zeros(n_rows, np.float32)
+        writer.write_shard(number, dict(zip(ListPart().names, arrays, strict=True)))
+    writer.write_table("tail", np.arange(8, dtype=np.float32))
+    lists = writer.finish([ListPart()], n_items=8, kinds=["soft_labels"])
+    shuffled = ShuffledKnowledge(lists, seed=0)
+    assert lists.soft_labels(batch(0))[0].tail is lists.lists(batch(0)).tail is not None
+    assert shuffled.soft_labels(batch(0))[0].tail is shuffled.lists(batch(0)).tail is None

@@ -24,8 +24,8 @@ def network(seed=0, **changes):
     return build_teacher(TeacherSettings(**shape), content).train()
 
 
-def ease():
-    return EASE.fit(SEQUENCES, n_items=N_ITEMS, settings=EASESettings(l2=5))
+def ease(l2=5):
+    return EASE.fit(SEQUENCES, n_items=N_ITEMS, settings=EASESettings(l2=l2))
 
 
 def take(teacher, folder, windows, settings=EXACT, **options):

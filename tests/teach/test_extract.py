@@ -52,6 +52,78 @@ def test_the_best_of_each_position_with_the_mass_of_the_rest(tmp_path, teacher, 
     np.testing.assert_array_equal(lists.items[:, 0], whole.argmax(axis=1))
 
 
+def left_out_on_average(every, k):
+    """The literal proportions, from probabilities [P, N]: an item's share of what is left, where it is left out."""
+    left_out = every < np.sort(every, axis=1)[:, -k, None]  # [P, N]
+    rest = (every * left_out).sum(axis=1, keepdims=True)
+    found = (every * left_out).sum(axis=0) / np.maximum((rest * left_out).sum(axis=0), 1e-30)
+    return found / found.sum()
+
+
+@pytest.mark.parametrize("soft_labels", ["top", "both"])
+def test_what_lists_leave_out_is_shared_as_it_is_on_average(tmp_path, teacher, windows, soft_labels):
+    """Few windows, so the sample is all of them; they are no longer than what is taken of each."""
+    found = take(teacher, tmp_path, windows, EXACT.with_changes(soft_labels=soft_labels, top_k=3))
+    wanted = left_out_on_average(shares(VectorTeacher(teacher), windows.batch(np.arange(len(windows)))), 3)
+    lists = found.lists(windows.batch(np.arange(6)))
+    np.testing.assert_allclose(lists.tail, wanted, rtol=1e-3)
+    assert lists.tail.dtype == np.float32
+    assert lists.tail is found.lists(windows.batch(np.arange(2))).tail
+
+
+def test_the_tail_can_be_even(tmp_path, teacher, windows):
+    settings = EXACT.with_changes(soft_labels="top", top_k=3)
+    even = take(teacher, tmp_path / "even", windows, settings.with_changes(tail="even"))
+    batch = windows.batch(np.arange(6))
+    assert even.lists(batch).tail is None
+    assert "tail" not in even.manifest["tables"]
+    mean = take(teacher, tmp_path / "mean", windows, settings)
+    error = [np.abs(shares(one, batch) - shares(VectorTeacher(teacher), batch)).sum() for one in (mean, even)]
+    assert error[0] < error[1]
+
+
+def test_each_member_that_only_scores_has_a_tail_of_its_own(tmp_path, windows):
+    other = ease(l2=100)
+    ensemble = Ensemble.of([ease(), network(0).fold(), other], weights=[0.5, 0.3, 0.2], temperatures=[0.1, 1, 0.1])
+    found = take(ensemble, tmp_path, windows, EXACT.with_changes(top_k=4))
+    batch = windows.batch(np.arange(len(windows)))
+    assert {"tail_0", "tail_2"} == {name for name in found.manifest["tables"] if name.startswith("tail")}
+    parts = found.soft_labels(batch)
+    for number, member in ((0, ease()), (2, other)):
+        alone = as_teacher(Ensemble.of([member, member], weights=[0.5, 0.5], temperatures=[0.1, 0.1]))
+        np.testing.assert_allclose(
+            parts[number].tail, left_out_on_average(shares(alone, batch), 4), rtol=1e-3, atol=1e-6
+        )
+
+
+def test_a_tail_is_the_mean_over_the_middles_of_equal_shares_of_some_windows(tmp_path, teacher, windows, monkeypatch):
+    """Two positions of a window at most, and six in all: of every window's length l, l // 4 and 3 * l // 4."""
+    monkeypatch.setattr("distilrec.teach.extract._TAIL_POSITIONS", 6)
+    monkeypatch.setattr("distilrec.teach.extract._OF_A_WINDOW", 2)
+    tail = take(teacher, tmp_path, windows, EXACT.with_changes(soft_labels="top", top_k=3)).table("tail")
+    counts = np.minimum(windows.positions, 2)
+    chosen = np.linspace(0, len(windows) - 1, int(6 / counts.mean())).astype(int)
+    assert 1 < len(chosen) <= 6
+    told = [shares(VectorTeacher(teacher), windows.batch(np.array([window]))) for window in chosen]
+    some = [one[[len(one) // 4, 3 * len(one) // 4] if len(one) > 1 else [0]] for one in told]
+    np.testing.assert_allclose(tail, left_out_on_average(np.concatenate(some), 3), rtol=1e-3, atol=1e-4)
+
+
+def test_items_that_are_always_listed_have_next_to_nothing_of_the_tail_but_not_nothing(tmp_path, windows):
+    """Popularity lists the same three everywhere."""
+    popularity = Popularity.fit(SEQUENCES, n_items=N_ITEMS)
+    found = take(popularity, tmp_path, windows, EXACT.with_changes(top_k=3))
+    lists = found.lists(windows.batch(np.arange(1)))
+    always = lists.tail[lists.items[0]]
+    assert (always > 0).all()
+    assert always.sum() == pytest.approx(3 * 1e-4 / N_ITEMS, rel=1e-2)
+    assert lists.tail.sum() == pytest.approx(1)
+
+
+def test_lists_of_the_whole_catalogue_have_no_tail(tmp_path, windows):
+    assert "tail" not in take(ease(), tmp_path, windows).manifest["tables"]
+
+
 def test_a_model_that_only_scores_gives_lists_of_every_position(tmp_path, windows):
     """EASE scores all positions at once, popularity history by history; both must be asked about beginnings."""
     for name, model in {"ease": ease(), "popularity": Popularity.fit(SEQUENCES, n_items=N_ITEMS)}.items():
@@ -221,7 +293,9 @@ def test_layers_of_something_that_is_no_network_are_refused(tmp_path, windows):
 
 def test_no_extraction_setting_is_left_out():
     """Source, memory and folds are tested with the stages and below; the others above."""
-    tested = {"soft_labels", "top_k", "hidden", "attention", "relations", "relation_heads", "user_vectors", "dtype"}
+    tested = {"soft_labels", "top_k", "hidden", "attention", "relations", "relation_heads", "user_vectors", "dtype"} | {
+        "tail"
+    }
     assert KnowledgeSettings.model_fields.keys() == tested | {"source", "memory_mb", "folds"}
 
 
@@ -277,6 +351,25 @@ def test_a_killed_extraction_asks_only_for_what_is_missing(tmp_path, teacher, wi
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in kept} == kept
     batch = windows.batch(np.arange(len(windows)))
     np.testing.assert_allclose(shares(found, batch), shares(VectorTeacher(teacher), batch), atol=1e-5)
+
+
+def test_an_extraction_that_was_killed_ends_with_the_same_tail_and_asks_for_it_once(tmp_path, teacher, windows):
+    settings, asked = EXACT.with_changes(soft_labels="top", top_k=3), []
+
+    def make_batch(rows):
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        asked.append(rows)
+        return windows.batch(rows)
+
+    whole = take(teacher, tmp_path / "whole", windows, settings, most_windows_per_shard=5).table("tail")
+    with pytest.raises(KeyboardInterrupt):
+        take(teacher, tmp_path / "killed", windows, settings, make_batch=make_batch, most_windows_per_shard=5)
+    found = take(teacher, tmp_path / "killed", windows, settings, most_windows_per_shard=5)
+    np.testing.assert_array_equal(found.table("tail"), whole)
+    written = (tmp_path / "killed" / "tail.npy").stat().st_mtime_ns
+    take(teacher, tmp_path / "killed", windows, settings, most_windows_per_shard=5)
+    assert (tmp_path / "killed" / "tail.npy").stat().st_mtime_ns == written
 
 
 def test_a_better_trained_teacher_is_another_teacher(tmp_path, teacher, windows):

@@ -12,8 +12,8 @@ from torch import Tensor
 from distilrec.config import Settings
 from distilrec.distil.losses.lists import gather_logits
 from distilrec.distil.losses.sampled import Candidates
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftPart
 from distilrec.errors import SettingsError
+from distilrec.mixture.parts import SoftLabels, SoftLists, SoftPart
 
 _CHUNK_ITEMS = 2048
 _ROWS_AT_ONCE = 512

@@ -19,7 +19,6 @@ from distilrec.config import Settings
 from distilrec.data.batches import Windows
 from distilrec.distil import checkpoint
 from distilrec.distil.checkpoint import Place
-from distilrec.distil.moment import Onto
 from distilrec.distil.objective import TOTAL, Objective, StepLoss
 from distilrec.distil.ordering import WindowOrder, difficulty_of
 from distilrec.distil.schedules import value_at
@@ -30,6 +29,7 @@ from distilrec.errors import MissingExtraError, SettingsError, TrainingError
 from distilrec.files import sha256_of_arrays, sha256_of_value
 from distilrec.knowledge import KnowledgeSource
 from distilrec.memory import give_back_freed_memory
+from distilrec.mixture.parts import Onto
 from distilrec.progress import Advance, progress
 from distilrec.seeding import derive_seed
 from distilrec.types import Batch, FloatArray

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart, Teacher
 from distilrec.errors import SettingsError
-from distilrec.knowledge import FactorLabels, KnowledgeSource, Labels, ListLabels
+from distilrec.knowledge import KnowledgeSource
+from distilrec.mixture.parts import Onto, SoftLists, SoftPart, as_tensors, taken
+from distilrec.mixture.teacher import Teacher
 from distilrec.models.taps import Tap
-from distilrec.types import Batch, FloatArray, IntArray
-
-
-class Onto:
-    """Puts arrays onto a device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self._tables: dict[int, tuple[FloatArray, Tensor]] = {}
-
-    def __call__(self, array: Any) -> Tensor:  # noqa: ANN401  (arrays of any type)
-        """A tensor there."""
-        return torch.as_tensor(array).to(self.device)
-
-    def table(self, array: FloatArray) -> Tensor:
-        """The same for a table, which is the same array for every batch, so it goes there once."""
-        if id(array) not in self._tables:  # the array is held, so that no other one gets its identity
-            self._tables[id(array)] = (array, self(array))
-        return self._tables[id(array)][1]
+from distilrec.types import Batch, IntArray
 
 
 @dataclass(eq=False)
@@ -110,7 +92,7 @@ class TeacherSide:
         """The parts of the mixture."""
         if self._parts is None:
             found = [] if self._source is None else self._source.soft_labels(self._batch)
-            parts = [self._tensors(part) for part in found]
+            parts = [as_tensors(part, self._onto) for part in found]
             if self._positions is not None:
                 kept = self._onto(self._positions)
                 parts = [part for one in parts if (part := taken(one, kept)) is not None]
@@ -121,7 +103,7 @@ class TeacherSide:
         """The k best items of every position, best first, with logits; kept ones where the teacher kept enough."""
         kept = None if self._source is None else self._source.lists(self._batch)
         if kept is not None and kept.items.shape[1] >= k:
-            part = self._tensors(ListLabels(kept.items[:, :k], kept.logits[:, :k], kept.log_sums))
+            part = as_tensors(replace(kept, items=kept.items[:, :k], logits=kept.logits[:, :k], weight=1.0), self._onto)
             found = part if self._positions is None else taken(part, self._onto(self._positions))
             if isinstance(found, SoftLists) and found.rows is None:
                 return found
@@ -158,30 +140,3 @@ class TeacherSide:
         if self._source is None:
             raise SettingsError("a term of the loss asks a teacher, but no knowledge was given")
         return self._source
-
-    def _tensors(self, part: Labels) -> SoftPart:
-        rows = None if part.rows is None else self._onto(part.rows)
-        if isinstance(part, ListLabels):
-            items, logits, log_sums = (self._onto(array) for array in (part.items, part.logits, part.log_sums))
-            return SoftLists(items, logits, log_sums, rows, part.weight)
-        if isinstance(part, FactorLabels):
-            history, table = self._onto(part.history_vectors), self._onto.table(part.item_vectors)
-            return SoftLabels(history, table, rows, part.weight, part.temperature)
-        return SoftLogits(self._onto(part.logits), rows, part.weight, part.temperature)
-
-
-def taken(part: SoftPart, positions: Tensor) -> SoftPart | None:
-    """What a part says of some positions, ascending, numbered anew from 0; None where it says nothing of them."""
-    if part.rows is None:
-        chosen, rows = positions, None
-    else:
-        at = torch.searchsorted(part.rows, positions).clamp(max=max(len(part.rows) - 1, 0))  # [P]
-        known = part.rows[at] == positions if len(part.rows) else torch.zeros_like(positions, dtype=torch.bool)
-        chosen, rows = at[known], torch.nonzero(known)[:, 0]
-        if not len(chosen):
-            return None
-    if isinstance(part, SoftLists):
-        return SoftLists(part.items[chosen], part.logits[chosen], part.log_sums[chosen], rows, part.weight)
-    if isinstance(part, SoftLabels):
-        return SoftLabels(part.history_vectors[chosen], part.item_vectors, rows, part.weight, part.temperature)
-    return SoftLogits(part.logits[chosen], rows, part.weight, part.temperature)

@@ -15,13 +15,14 @@ from distilrec.data.batches import Windows
 from distilrec.distil.candidates import choose_candidates
 from distilrec.distil.losses.catalogue import CatalogueLoss, distillation_loss
 from distilrec.distil.losses.sampled import sampled_distillation_loss
-from distilrec.distil.moment import Moment, Onto, TeacherSide
+from distilrec.distil.moment import Moment, TeacherSide
 from distilrec.distil.schedules import value_at
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.distil.terms import Surroundings, Term, make_terms
 from distilrec.distil.trusting import RowTrust, TrustSettings
 from distilrec.errors import SettingsError, TrainingError
 from distilrec.knowledge import KnowledgeSource
+from distilrec.mixture.parts import Onto
 from distilrec.models.sampled import SampledVectors
 from distilrec.models.taps import Tap, tapped
 from distilrec.types import Batch, FloatArray, IntArray

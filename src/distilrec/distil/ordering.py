@@ -9,9 +9,10 @@ import torch
 
 from distilrec.data.batches import Windows, in_order, plan_batches
 from distilrec.distil.curriculum import CurriculumSettings, chosen_windows, difficulty_by_length, share_at
-from distilrec.distil.moment import Onto, TeacherSide
+from distilrec.distil.moment import TeacherSide
 from distilrec.errors import SettingsError
 from distilrec.knowledge import KnowledgeSource
+from distilrec.mixture.parts import Onto
 from distilrec.seeding import generator
 from distilrec.types import FloatArray, IntArray
 

@@ -14,8 +14,8 @@ from distilrec.data.batches import Windows
 from distilrec.distil.losses.catalogue import Trust, chunk_positions
 from distilrec.distil.losses.trust import agreement, confidence, target_trust
 from distilrec.distil.moment import Moment
-from distilrec.distil.soft_labels import Teacher
 from distilrec.errors import SettingsError
+from distilrec.mixture.teacher import Teacher
 from distilrec.types import FloatArray, IntArray
 
 

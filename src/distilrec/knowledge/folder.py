@@ -139,7 +139,8 @@ class Knowledge:
     def _lists(self, part: ListPart, batch: Batch) -> ListLabels:
         windows = _window_numbers(batch)
         items, logits, log_sums = (self._rows(name, windows) for name in part.names)
-        return ListLabels(items.astype(np.int64), logits.astype(np.float32), log_sums, weight=part.weight)
+        tail = self.table(part.tail) if part.tail in self.manifest["tables"] else None
+        return ListLabels(items.astype(np.int64), logits.astype(np.float32), log_sums, weight=part.weight, tail=tail)
 
     def _labels(self, part: FactorPart | ListPart, batch: Batch) -> Labels | None:
         if isinstance(part, ListPart):

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from distilrec.errors import KnowledgeError
 from distilrec.types import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
+
+_LEAST = 1e-9  # of an item in a tail beside the likeliest
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class ListLabels:
     log_sums: FloatArray  # [R], log of the sum of exp over all N logits
     rows: IntArray | None = None
     weight: float = 1.0
+    tail: FloatArray | None = None  # [N], in which proportions unlisted items share the rest, the same array every time
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,24 +57,6 @@ Labels = FactorLabels | ListLabels | DenseLabels
 def n_rows(labels: Labels) -> int:
     """How many positions the labels speak of, R."""
     return len(labels.history_vectors if isinstance(labels, FactorLabels) else labels.logits)
-
-
-def to_lists(parts: list[Labels], *, k: int, n_positions: int, n_items: int) -> ListLabels:
-    """The k best items of a mixture at each position, best first, as log-probabilities (so `log_sums` are 0).
-
-    A position that no part speaks of gets an empty list. Parts that are lists themselves spread their tail evenly.
-    """
-    if not 1 <= k <= n_items:
-        raise KnowledgeError(f"top_k is {k}; expected 1 to {n_items}, the size of the catalogue")
-    shares, covered = probabilities(parts, n_positions=n_positions, n_items=n_items)
-    best = np.argpartition(shares, n_items - k, axis=1)[:, n_items - k :]  # [P, K], in no order
-    values = np.take_along_axis(shares, best, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    items, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
-    tiniest = np.finfo(np.float32).tiny
-    logits = np.log(np.maximum(values, tiniest)).astype(np.float32)
-    items[~covered], logits[~covered] = -1, 0.0
-    return ListLabels(items.astype(np.int64), logits, np.zeros(n_positions, dtype=np.float32))
 
 
 def probabilities(
@@ -102,17 +86,18 @@ def _part(part: Labels, n_items: int, temperature: float) -> tuple[FloatArray, B
 
 
 def _from_lists(part: ListLabels, n_items: int, temperature: float) -> tuple[FloatArray, BoolArray]:
-    """Lists, their tail's mass spread evenly over all other items: exact for the lists at temperature 1, and for
-    everything at any temperature where the tail is flat."""
+    """Lists, their tail's mass spread over all other items in its proportions: exact for the lists at temperature 1,
+    and for everything at any temperature where the tail has these proportions."""
     listed = part.items >= 0  # [R, K]
-    tail_items = n_items - listed.sum(axis=1)  # [R]
     own = np.where(listed, part.logits.astype(np.float64) - part.log_sums[:, None], -np.inf)
-    tail = np.maximum(1 - np.exp(own).sum(axis=1), 0)  # the mass of the tail
-    with np.errstate(divide="ignore"):
-        tail_logit = np.where(tail_items > 0, np.log(tail / np.maximum(tail_items, 1)), -np.inf)  # [R]
-    own, each = np.exp(own / temperature), np.exp(tail_logit / temperature)
-    total = own.sum(axis=1) + each * tail_items
-    shares = np.repeat((each / np.where(total > 0, total, 1))[:, None], n_items, axis=1)
+    even = np.ones(n_items) if part.tail is None else np.maximum(part.tail.astype(np.float64), _LEAST * part.tail.max())
+    tail = np.repeat(even[None], len(part.items), axis=0)  # [R, N]
     rows, columns = np.nonzero(listed)
-    shares[rows, part.items[rows, columns]] = own[rows, columns] / total[rows]
-    return shares.astype(np.float32), np.asarray(listed.any(axis=1))
+    tail[rows, part.items[rows, columns]] = 0
+    left = tail.sum(axis=1, keepdims=True)
+    mass = np.maximum(1 - np.exp(own).sum(axis=1, keepdims=True), 0)  # of what is not listed
+    shares = (tail / np.where(left > 0, left, 1) * mass) ** (1 / temperature)
+    shares[rows, part.items[rows, columns]] = np.exp(own / temperature)[rows, columns]
+    total = shares.sum(axis=1, keepdims=True)
+    speaks = np.asarray(listed.any(axis=1))
+    return (shares / np.where(total > 0, total, 1) * speaks[:, None]).astype(np.float32), speaks

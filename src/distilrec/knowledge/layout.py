@@ -61,6 +61,11 @@ class ListPart:
         """Of the columns of items, logits and log-sums."""
         return f"{self.prefix}_items", f"{self.prefix}_logits", f"{self.prefix}_log_sums"
 
+    @property
+    def tail(self) -> str:
+        """Of the table of the tail's proportions; where there is none, the tail is even."""
+        return f"tail{self.prefix.removeprefix('top')}"
+
     def columns(self, k: int, n_items: int, dtype: str = "float16") -> list[Column]:
         """Item rows in the smallest integers that hold them, logits, and log-sum-exp."""
         integers = "int16" if n_items <= np.iinfo(np.int16).max else "int32"

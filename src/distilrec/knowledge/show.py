@@ -132,7 +132,7 @@ def _window(batch: Batch, row: int, length: int) -> Batch:
 
 
 def _best(shares: FloatArray, titles: Sequence[str], k: int, chosen: int | None) -> Iterator[str]:
-    """The items above the rest; those of a list's tail are all alike, so none of them is named."""
+    """The items above the rest; those of an even tail are all alike, so none of them is named."""
     order = np.argsort(-shares, kind="stable")[:k]
     named = [int(item) for item in order if shares[item] > shares.min()]
     if not named:
@@ -153,7 +153,8 @@ def _describe_part(part: Part, knowledge: Knowledge) -> str:
         fold = "" if part.fold is None else f", windows of fold {part.fold}"
         return f"{form}, weight {part.weight:g}{fold}"
     (k,) = knowledge.columns[f"{part.prefix}_items"].shape
-    return f"lists of the {k} best items ({part.prefix}), weight {part.weight:g}"
+    rest = f"the rest as {part.tail} has it" if part.tail in knowledge.manifest["tables"] else "the rest evenly"
+    return f"lists of the {k} best items ({part.prefix}), {rest}, weight {part.weight:g}"
 
 
 def _describe_column(column: Column, knowledge: Knowledge) -> str:

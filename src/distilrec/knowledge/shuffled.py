@@ -21,9 +21,10 @@ class ShuffledKnowledge:
 
     Whatever is asked for moves as a whole: soft labels, lists, hidden states, attention. The rows of the item table
     are given to other items too, so that a student which starts from it learns nothing of them; its soft labels keep
-    their items. So what is left of the teacher is how sure it is and what it likes on average, and that a student may
-    well profit from a little, as from label smoothing. A window that is the only one of its length keeps its own
-    rows; `n_unmoved` says how many do.
+    their items, but for the tail of lists: that is even here, as its proportions are right for every window. So what is
+    left of the teacher is how sure it is and what it likes on average, and that a student may well profit from a
+    little, as from label smoothing. A window that is the only one of its length keeps its own rows; `n_unmoved` says
+    how many do.
     """
 
     def __init__(self, knowledge: Knowledge, *, seed: int) -> None:
@@ -54,11 +55,12 @@ class ShuffledKnowledge:
 
     def soft_labels(self, batch: Batch) -> list[Labels]:
         """What the teacher says about as many positions of other windows."""
-        return self._knowledge.soft_labels(self._of_others(batch))
+        return [_with_an_even_tail(part) for part in self._knowledge.soft_labels(self._of_others(batch))]
 
     def lists(self, batch: Batch) -> ListLabels | None:
         """The best items of as many positions of other windows."""
-        return self._knowledge.lists(self._of_others(batch))
+        found = self._knowledge.lists(self._of_others(batch))
+        return None if found is None else replace(found, tail=None)
 
     @property
     def columns(self) -> Collection[str]:
@@ -79,6 +81,10 @@ class ShuffledKnowledge:
     def _of_others(self, batch: Batch) -> Batch:
         """The lengths are the same, and knowledge on disk looks at the numbers of windows alone."""
         return batch if batch.rows is None else replace(batch, rows=self._others[batch.rows])
+
+
+def _with_an_even_tail(part: Labels) -> Labels:
+    return replace(part, tail=None) if isinstance(part, ListLabels) else part
 
 
 def others_of_same_length(lengths: IntArray, draw: np.random.Generator) -> IntArray:

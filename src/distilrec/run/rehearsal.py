@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from distilrec.data.batches import Windows
-from distilrec.distil.moment import Onto
 from distilrec.distil.objective import Objective
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.distil.weights import map_layers
 from distilrec.errors import DistilRecError
+from distilrec.mixture.parts import Onto
 from distilrec.models.product_form import ProductForm
 from distilrec.models.students import StudentModel, build_student
 from distilrec.models.taps import Tap, tapped

@@ -27,6 +27,8 @@ Array = np.ndarray[Any, Any]
 _MEGABYTE = 2**20
 _BATCH_WINDOWS = 256
 _LOOKED_AT = 64  # windows, for the warnings
+_TAIL_POSITIONS, _OF_A_WINDOW = 4096, 8  # that a tail is the mean of, and of one window at most
+_LEAST_OF_TAIL = 1e-4  # of an even share
 
 
 def extract(
@@ -152,6 +154,24 @@ class _Plan:
         n_positions = int(batch.lengths.sum())
         return found | self.form.rows(self.teacher.soft_labels(batch), n_positions, folds_of(self.teacher, rows))
 
+    @property
+    def tail_names(self) -> list[str]:
+        """Of the tables that `tails` gives."""
+        return [] if self.settings.tail == "even" or self.form.k == self.n_items else self.form.tail_names
+
+    def tails(self) -> dict[str, Array]:
+        """In which proportions lists leave items out, [N], by a sample that is spread over all windows."""
+        counts = np.minimum(self.positions, _OF_A_WINDOW)
+        n_windows = min(len(counts), max(1, int(_TAIL_POSITIONS / counts.mean())))
+        windows = np.linspace(0, len(counts) - 1, n_windows).astype(np.int64)
+        sums: dict[str, Array] = {}
+        for chosen in _batches(self.positions[windows], self._batch_positions):
+            batch = self.make_batch(windows[chosen])
+            folds, positions = folds_of(self.teacher, windows[chosen]), _sampled(batch.lengths)
+            for name, found in self.form.tails(self.teacher.soft_labels(batch), positions, folds).items():
+                sums[name] = sums.get(name, 0) + found
+        return {name: _proportions(found) for name, found in sums.items()}
+
     def kinds(self, users: Ragged | None) -> list[str]:
         """What the folder holds, in words."""
         kinds = ["soft_labels"] if self.form.parts else []
@@ -189,6 +209,9 @@ def _write_tables(writer: KnowledgeWriter, teacher: KnowledgeSource, plan: _Plan
         tables["item_vectors"] = own
     for name, table in tables.items():
         writer.write_table(name, table, dtype="float32")
+    if not all(table_path(writer.folder, name).exists() for name in plan.tail_names):
+        for name, table in plan.tails().items():
+            writer.write_table(name, table, dtype="float32")
     if plan.settings.user_vectors:
         if users is None or not isinstance(teacher, VectorTeacher):
             raise SettingsError("user vectors need the users' histories and a teacher with history vectors")
@@ -200,6 +223,22 @@ def _batches(lengths: IntArray, most_positions: int) -> Iterator[IntArray]:
     for rows in in_order(lengths, batch_size=_BATCH_WINDOWS):
         size = max(1, most_positions // max(1, int(lengths[rows].max())))
         yield from (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _sampled(lengths: IntArray) -> IntArray:
+    """Some positions of each window, evenly spread over it, as numbers of the batch's positions."""
+    counts, begins = np.minimum(lengths, _OF_A_WINDOW), np.cumsum(lengths) - lengths
+    windows = np.repeat(np.arange(len(lengths)), counts)  # [positions], which window each is of
+    middles = 2 * ranges(np.zeros_like(counts), counts) + 1  # of equal shares of a window, in halves of a share
+    return np.asarray(begins[windows] + middles * lengths[windows] // (2 * counts[windows]))
+
+
+def _proportions(found: Array) -> Array:
+    """Each item's share of what lists left out where they left it out, made to sum to 1, none of them 0, [N]."""
+    shares = np.divide(found[0], found[1], out=np.zeros_like(found[0]), where=found[1] > 0)
+    total = shares.sum()
+    shares = np.maximum(shares / total if total > 0 else shares, _LEAST_OF_TAIL / len(shares))
+    return np.asarray(shares / shares.sum())
 
 
 def _begins(per: str, lengths: IntArray) -> tuple[IntArray, IntArray]:

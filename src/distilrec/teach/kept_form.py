@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from distilrec.knowledge import Column, FactorLabels, FactorPart, KnowledgeSource, Labels, ListLabels, ListPart
-from distilrec.knowledge.labels import to_lists
+from distilrec.knowledge import Column, FactorLabels, FactorPart, KnowledgeSource, Labels, ListPart
 from distilrec.knowledge.layout import Part
+from distilrec.mixture.best import largest
+from distilrec.mixture.parts import Onto, SoftLists, as_tensors, taken
+from distilrec.mixture.teacher import Teacher, chunk_rows
 from distilrec.teach.folds import FoldedTeacher
 from distilrec.teach.settings import KnowledgeSettings
 from distilrec.types import Batch, IntArray
 
 Array = np.ndarray[Any, Any]
+_CPU = torch.device("cpu")
 
 
 @dataclass
@@ -74,22 +77,36 @@ class KeptForm:
     @property
     def needs_logits(self) -> bool:
         """Whether logits of the whole catalogue are worked out for it."""
-        return self.beside is not None or any(isinstance(part, ListPart) for part in self.parts)
+        return bool(self.tail_names)
+
+    @property
+    def tail_names(self) -> list[str]:
+        """Of a table for the tail of each lists."""
+        return [part.tail for part in [*self.parts, self.beside] if isinstance(part, ListPart)]
 
     def rows(self, said: list[Labels], n_positions: int, folds: set[int]) -> dict[str, Array]:
         """The columns of a batch about which a teacher said this; `folds` are those that its windows are in."""
         found: dict[str, Array] = {}
-        speaking = [part for part in self.parts if not isinstance(part, FactorPart) or part.fold in {None, *folds}]
-        for part, labels in zip(speaking, [said] if self.whole_mixture else [[one] for one in said], strict=True):
-            if isinstance(part, ListPart):
-                found |= self._lists(part, labels, n_positions)
-            else:
+        for part, labels in self._asked(said, folds):
+            if isinstance(part, FactorPart):
                 _put(found, part.column, labels[0], n_positions)
-        return found if self.beside is None else found | self._lists(self.beside, said, n_positions)
+                continue
+            lists = _best(labels, self.k, n_positions, self.n_items)
+            arrays = (lists.items.numpy(), lists.logits.numpy(), lists.log_sums.numpy())
+            found |= dict(zip(part.names, arrays, strict=True))
+        return found
 
-    def _lists(self, part: ListPart, said: list[Labels], n_positions: int) -> dict[str, Array]:
-        lists = _best(said, self.k, n_positions, self.n_items)
-        return dict(zip(part.names, (lists.items, lists.logits, lists.log_sums), strict=True))
+    def tails(self, said: list[Labels], positions: IntArray, folds: set[int]) -> dict[str, Array]:
+        """For the table of each lists' tail, `_not_listed` over some of a batch's positions, [2, N]."""
+        lists = [(part, labels) for part, labels in self._asked(said, folds) if isinstance(part, ListPart)]
+        return {part.tail: _not_listed(labels, self.k, positions, self.n_items) for part, labels in lists}
+
+    def _asked(self, said: list[Labels], folds: set[int]) -> Iterator[tuple[Part, list[Labels]]]:
+        """Each part with what it is made of."""
+        speaking = [part for part in self.parts if not isinstance(part, FactorPart) or part.fold in {None, *folds}]
+        yield from zip(speaking, [said] if self.whole_mixture else [[one] for one in said], strict=True)
+        if self.beside is not None:
+            yield self.beside, said
 
 
 def _put(found: dict[str, Array], column: str, labels: Labels, n_positions: int) -> None:
@@ -103,18 +120,27 @@ def _put(found: dict[str, Array], column: str, labels: Labels, n_positions: int)
     whole[labels.rows] = labels.history_vectors
 
 
-def _best(said: list[Labels], k: int, n_positions: int, n_items: int) -> ListLabels:
+def _best(said: list[Labels], k: int, n_positions: int, n_items: int) -> SoftLists:
     """The best k of each position. One teacher keeps its own logits; a mixture gets the logarithms of its mean."""
-    part = said[0]
-    if len(said) > 1 or isinstance(part, ListLabels) or part.rows is not None:
-        return to_lists(said, k=k, n_positions=n_positions, n_items=n_items)
-    if isinstance(part, FactorLabels):
-        logits = torch.from_numpy(part.history_vectors) @ torch.from_numpy(part.item_vectors).T  # [P, N]
-    else:
-        logits = torch.from_numpy(np.asarray(part.logits, dtype=np.float32))
-    logits = logits / part.temperature if part.temperature != 1 else logits
-    values, items = torch.topk(logits, k, dim=1)
-    return ListLabels(items.numpy(), values.numpy(), torch.logsumexp(logits, dim=1).numpy())
+    parts = [as_tensors(part, Onto(_CPU)) for part in said]
+    return Teacher(parts, n_positions, n_items, 1.0, torch.float32).lists(k)
+
+
+def _not_listed(said: list[Labels], k: int, positions: IntArray, n_items: int) -> Array:
+    """Of each item, over those of some positions where it is not among the k best: the sum of its probabilities, and
+    the sum of all that are not listed there, [2, N]."""
+    found, chosen = np.zeros((2, n_items)), torch.from_numpy(positions)
+    parts = [part for one in said if (part := taken(as_tensors(one, Onto(_CPU)), chosen)) is not None]
+    if not parts:
+        return found
+    teacher, step = Teacher(parts, len(positions), n_items, 1.0, torch.float32), chunk_rows(n_items)
+    for begin in range(0, len(positions), step):
+        shares, _ = teacher.shares(begin, min(begin + step, len(positions)))
+        listed = largest(shares, k)[1]
+        rest = shares.scatter_(1, listed, 0).sum(dim=1)  # [c]
+        found[0] += shares.sum(dim=0).numpy()
+        found[1] += rest.expand(n_items, -1).T.contiguous().scatter_(1, listed, 0).sum(dim=0).numpy()
+    return found
 
 
 def folds_of(teacher: KnowledgeSource, windows: IntArray) -> set[int]:

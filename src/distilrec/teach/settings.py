@@ -21,6 +21,9 @@ class KnowledgeSettings(Settings):
     any case."""
     top_k: int = Field(100, ge=1)
     """Length of the lists; the whole catalogue where that is shorter."""
+    tail: Literal["mean", "even"] = "mean"
+    """How items that a list leaves out share what it leaves: as the teacher's do on average over a sample of positions,
+    or evenly. For lists alone."""
     hidden: tuple[str, ...] = ()
     """Paths of layers whose hidden states are kept, such as `blocks.0`."""
     attention: tuple[str, ...] = ()

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from distilrec.distil.losses import catalogue
 from distilrec.distil.losses.catalogue import chunk_positions, distillation_loss
-from distilrec.distil.soft_labels import SoftLabels
 from distilrec.errors import SettingsError
+from distilrec.mixture.parts import SoftLabels
 
 P, N, D, D_TEACHER = 37, 23, 6, 9
 CASES = {

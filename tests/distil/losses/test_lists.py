@@ -8,8 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from distilrec.distil.losses import lists
 from distilrec.distil.losses.lists import find_columns, gather_logits, look_up, top_items
-from distilrec.distil.soft_labels import SoftLists
 from distilrec.errors import SettingsError
+from distilrec.mixture.parts import SoftLists
 
 P, N, D, K = 37, 101, 6, 9
 
@@ -138,6 +138,13 @@ def test_items_outside_a_teachers_list_share_what_is_left():
     logits = look_up(torch.tensor([[1, 0, 3, 2, -1]]), given, 4)
     assert logits[0, :4].exp().tolist() == pytest.approx([1 / 4, 1 / 8, 1 / 2, 1 / 8])
     assert logits[0, 4] == 0
+
+
+def test_items_outside_a_teachers_list_share_what_is_left_as_its_tail_has_it():
+    """A quarter is left to items 0 and 2, whose tail is 1 to 4."""
+    tail = torch.tensor([0.1, 0.2, 0.4, 0.3])
+    given = SoftLists(torch.tensor([[3, 1]]), torch.tensor([[1 / 2, 1 / 4]]).log(), torch.zeros(1), tail=tail)
+    assert look_up(torch.tensor([[0, 2, 3]]), given, 4)[0].exp().tolist() == pytest.approx([1 / 20, 1 / 5, 1 / 2])
 
 
 def test_a_list_that_holds_all_probability_leaves_next_to_nothing_but_a_finite_logit():

@@ -1,14 +1,15 @@
 """The sampled loss against the one over the whole catalogue: the same where nothing is left out, near it elsewhere."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from distilrec.distil.losses.catalogue import distillation_loss
 from distilrec.distil.losses.sampled import Candidates, sampled_distillation_loss
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits
 from distilrec.errors import SettingsError
+from distilrec.mixture.parts import SoftLabels, SoftLists, SoftLogits
 
 P, N, D, D_TEACHER = 13, 23, 6, 9
 CASES = {
@@ -36,9 +37,11 @@ def teachers():
     logits, items = torch.randn(P, N).topk(4, dim=1)
     items[3, 2:], items[4] = -1, -1  # a shorter list, and an empty one
     lists = SoftLists(items, logits, torch.full((P,), 4.0))
+    tailed = replace(lists, tail=torch.rand(N) ** 3)
     late = SoftLabels(torch.randn(5, D_TEACHER), torch.randn(N, D_TEACHER), torch.arange(P - 5, P), 0.5)
     middle = SoftLists(items[:6], logits[:6], torch.full((6,), 4.0), torch.arange(4, 10), 2.0)
-    return {"factors": factors, "dense logits": dense, "lists": lists, "a mixture": [late, middle]}
+    mixture = {"a mixture": [late, middle]}
+    return {"factors": factors, "dense logits": dense, "lists": lists, "lists with a tail": tailed} | mixture
 
 
 TEACHERS = teachers()
@@ -95,9 +98,9 @@ def test_every_form_of_teacher_with_all_items_listed_is_the_whole_catalogue_loss
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["factors", "dense logits", "lists"])
+@pytest.mark.parametrize("name", ["factors", "dense logits", "lists", "lists with a tail"])
 def test_a_teachers_tail_over_all_others_is_the_whole_catalogue_loss(student, name):
-    """Lists as the teacher gave them and every other item drawn; the even tail of its lists is then exact too."""
+    """Lists as the teacher gave them and every other item drawn; the tail of its lists is then exact too."""
     listed = TEACHERS["lists"].items
     options = {"soft_labels": TEACHERS[name], "alpha": 0.7, "temperature": 2.0}
     wanted = with_gradients(distillation_loss, student, **options)
@@ -153,7 +156,7 @@ def test_the_estimated_sum_is_right_on_average_over_every_possible_draw():
     assert sum(sums) / 6 == pytest.approx(float(logits.exp().sum()), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["factors", "lists", "a mixture"])
+@pytest.mark.parametrize("name", ["factors", "lists", "lists with a tail", "a mixture"])
 def test_loss_and_gradients_come_near_the_whole_catalogue_on_average_over_draws(name):
     """80 of 400 items are drawn; the noise of one draw falls as the root of the 60 that are averaged."""
     torch.manual_seed(4)
@@ -164,7 +167,8 @@ def test_loss_and_gradients_come_near_the_whole_catalogue_on_average_over_draws(
     top = full.topk(5, dim=1)
     lists = SoftLists(top.indices, top.values, torch.logsumexp(full, dim=1))
     early = SoftLists(top.indices[:4], top.values[:4], lists.log_sums[:4], torch.arange(4))
-    soft = {"factors": factors, "lists": lists, "a mixture": [factors, early]}[name]
+    tailed = replace(lists, tail=full.softmax(dim=1).mean(dim=0))
+    soft = {"factors": factors, "lists": lists, "lists with a tail": tailed, "a mixture": [factors, early]}[name]
     options = {"soft_labels": soft, "alpha": 0.7, "temperature": 2.0}
     wanted = with_gradients(distillation_loss, student, **options)
     draws = []

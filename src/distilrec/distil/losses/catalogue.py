@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from distilrec.distil.losses.shares import DenseShares, Shares
-from distilrec.distil.soft_labels import SoftPart, Teacher, check_parts
 from distilrec.errors import SettingsError
+from distilrec.mixture.parts import SoftPart, check_parts
+from distilrec.mixture.shares import DenseShares, Shares
+from distilrec.mixture.teacher import Teacher
 
 Trust = Callable[[Tensor, Tensor, Tensor, slice], Tensor]
 """How far to believe a teacher at some positions, 0 to 1, [c]; from its probabilities [c, N], the student's [c, N], the
@@ -119,22 +120,25 @@ class _FusedCatalogueLoss(torch.autograd.Function):
         hard, soft = history.new_zeros((), dtype=torch.float32), history.new_zeros((), dtype=torch.float32)
         total = history.new_zeros((), dtype=torch.float32)
         item_sum = student[1].float().sum(dim=0)  # [D]
-        by_even = torch.zeros_like(item_sum)
+        tail = teacher.tail if teacher and weights.trust is None else None  # [N]
+        tail_vector = torch.zeros_like(item_sum) if tail is None else tail @ student[1].float()  # [D]
+        by_tail = torch.zeros_like(item_sum)
         buffer = torch.empty((2, min(chunk, count), len(items)), dtype=precision, device=items.device)
         for start in range(0, count, chunk):
             rows = slice(start, start + chunk)
             part = student[0][rows]  # [chunk, D]
             at = slice(start, start + len(part))
             shares = teacher.chunk(at.start, at.stop, dense=weights.trust is not None) if teacher else None
-            place = _Chunk(part, student[1], item_sum, targets[rows], shares, at)
+            place = _Chunk(part, student[1], item_sum, tail_vector, targets[rows], shares, at)
             found = _chunk_loss(place, weights, buffer[:, : len(part)])
             total, hard, soft = total + found.total, hard + found.hard.sum(), soft + found.soft.sum()
             gradient_history[rows] = found.by_logits @ student[1]
             gradient_items += found.by_logits.T @ part
-            if found.even is not None:
-                gradient_history[rows] -= found.even[:, None] * item_sum
-                by_even += found.even @ part.float()
-        gradient_items -= by_even
+            if found.level is not None:
+                gradient_history[rows] -= found.level[:, None] * tail_vector
+                by_tail += found.level @ part.float()
+        if tail is not None:
+            gradient_items.addr_(tail, by_tail, alpha=-1)
         ctx.save_for_backward(gradient_history.div_(count), gradient_items.div_(count))
         total, hard, soft = total / count, hard / count, soft / max(teacher.n_covered if teacher else count, 1)
         ctx.mark_non_differentiable(hard, soft)
@@ -174,6 +178,7 @@ class _Chunk:
     history: Tensor  # [c, D]
     items: Tensor  # [N, D]
     item_sum: Tensor  # [D]
+    tail_vector: Tensor  # [D], the mean of the items by the teacher's tail, or zeros
     targets: Tensor  # [c]
     teacher: Shares | None
     at: slice  # where in the batch
@@ -182,7 +187,7 @@ class _Chunk:
         """The student's mean logit under the teacher's probabilities, [c]."""
         if self.teacher is None:
             return self.history.new_zeros(len(self.history), dtype=torch.float32)
-        return self.teacher.mean_logit(self.history, self.items, logits, self.item_sum)
+        return self.teacher.mean_logit(self.history, self.items, logits, self.tail_vector)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +196,7 @@ class _Found:
     hard: Tensor  # [c]
     soft: Tensor  # [c]; 0 where the teacher is silent
     by_logits: Tensor  # the gradient of `total` by the logits, [c, N], but for
-    even: Tensor | None  # what is to be taken from all of a row's, [c]
+    level: Tensor | None  # how much of the teacher's tail is to be taken from a row's, [c]
 
 
 def _column(weight: Tensor | float, like: Tensor) -> Tensor | float:
@@ -212,7 +217,7 @@ def _chunk_loss(chunk: _Chunk, weights: _Weights, buffer: Tensor) -> _Found:
     if smoothing:
         label_logit = label_logit + smoothing * (history.float() @ chunk.item_sum) / len(items)
     hard, soft = log_sum - label_logit, torch.zeros_like(log_sum)
-    by_logits, even = probabilities, None
+    by_logits, level = probabilities, None
     soft_weight: Tensor | float = 0.0
     if teacher is not None:
         mean_logit = chunk.mean_logit(logits)
@@ -225,14 +230,14 @@ def _chunk_loss(chunk: _Chunk, weights: _Weights, buffer: Tensor) -> _Found:
             by_logits = probabilities.mul_(_column(1.0 - soft_weight, probabilities))
             by_logits = by_logits.add_(softened.mul_(_column(soft_weight * temperature, softened)))
         by_logits = teacher.take_from(by_logits, soft_weight * temperature)
-        even = None if teacher.even is None else soft_weight * temperature * teacher.even
+        level = None if teacher.level is None else soft_weight * temperature * teacher.level
         soft = soft if teacher.covered is None else soft * teacher.covered
     hard_weight = 1.0 - soft_weight
     if smoothing:
         by_logits.sub_(_column(hard_weight * (smoothing / len(items)), by_logits))
     spike = torch.full_like(chosen, -(1 - smoothing), dtype=by_logits.dtype) * _column(hard_weight, by_logits)
     total = (hard_weight * hard + soft_weight * temperature**2 * soft).sum()
-    return _Found(total, hard, soft, by_logits.scatter_add_(1, chosen, spike), even)
+    return _Found(total, hard, soft, by_logits.scatter_add_(1, chosen, spike), level)
 
 
 def _log_sum(logits: Tensor, probabilities: Tensor, chosen: Tensor) -> Tensor:

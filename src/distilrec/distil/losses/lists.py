@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from distilrec.distil.soft_labels import SoftLists
 from distilrec.errors import SettingsError
+from distilrec.mixture.best import largest
+from distilrec.mixture.parts import SoftLists
+from distilrec.mixture.shares import Tail
 
 _CHUNK_LOGITS = 1 << 20
 _ROWS_AT_ONCE = 16  # of [K, D] products in the backward pass: they stay in the processor's cache
-_BLOCK = 8  # items whose best is looked at first
 
 
 def gather_logits(history_vectors: Tensor, item_vectors: Tensor, items: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -99,28 +100,19 @@ class _ListProduct(torch.autograd.Function):
 
 
 def top_items(history_vectors: Tensor, item_vectors: Tensor, k: int) -> Tensor:
-    """The k items that score highest, best first, `[P, k]`; no gradients, and never all logits at once.
-
-    The best of every block of items is looked at first: the k best items are in the k blocks whose best are highest.
-    """
+    """The k items that score highest, best first, `[P, k]`; no gradients, and never all logits at once."""
     _check_tables(history_vectors, item_vectors)
     count, n_items = len(history_vectors), len(item_vectors)
     if not 1 <= k <= n_items:
         raise SettingsError(f"k is {k}; expected 1 to the catalogue's {n_items} items")
     history, items = _wide(history_vectors.detach(), item_vectors.detach())
-    n_blocks = -(-n_items // _BLOCK)
     chunk = max(16, min(512, _CHUNK_LOGITS // n_items))
-    logits = history.new_full((min(chunk, count), n_blocks * _BLOCK), float("-inf"))  # block b: b, b + n_blocks, ...
-    within = torch.arange(0, n_blocks * _BLOCK, n_blocks, device=items.device)[:, None]
+    logits = history.new_empty((min(chunk, count), n_items))
     best = torch.empty((count, k), dtype=torch.int64, device=items.device)
     for start in range(0, count, chunk):
         part = history[start : start + chunk]
-        scores = logits[: len(part)]
-        torch.mm(part, items.T, out=scores[:, :n_items])
-        blocks = scores.view(len(part), _BLOCK, n_blocks).amax(dim=1).topk(min(k, n_blocks), sorted=False).indices
-        candidates = (blocks[:, None, :] + within).flatten(1)  # [c, k * _BLOCK]
-        order = scores.gather(1, candidates).topk(k).indices
-        best[start : start + chunk] = candidates.gather(1, order)
+        scores = torch.mm(part, items.T, out=logits[: len(part)])
+        best[start : start + chunk] = largest(scores, k)[1]
     return best
 
 
@@ -154,15 +146,16 @@ def _no_item_at(end: int, items: Tensor) -> Tensor:
 
 
 def look_up(items: Tensor, lists: SoftLists, n_items: int) -> Tensor:
-    """A teacher's logits of any items, `[R, S]`, where it gave only lists; what is not listed shares the rest evenly.
+    """A teacher's logits of any items, `[R, S]`, where it gave only lists; the others share the rest by their tail.
 
     The rest is the probability that the log-sum-exp leaves to the items that are not listed. 0 for item -1.
     """
     columns = find_columns(items, lists.items)
-    listed = lists.items >= 0
+    listed, tail = lists.items >= 0, Tail.of(lists, n_items, 1.0).plain
     shares = torch.where(listed, (lists.logits - lists.log_sums[:, None]).exp(), 0.0).sum(dim=1)
-    rest = (1 - shares).clamp(min=torch.finfo(torch.float32).eps) / (n_items - listed.sum(dim=1)).clamp(min=1)
-    unlisted = (rest.log() + lists.log_sums)[:, None]  # [R, 1]
+    in_tail = tail.without(torch.where(listed, tail.values[lists.items.clamp(min=0)], 0.0), n_items - listed.sum(dim=1))
+    rest = (1 - shares).clamp(min=torch.finfo(torch.float32).eps) / in_tail.clamp(min=tail.least)
+    unlisted = (rest.log() + lists.log_sums)[:, None] + tail.values[items.clamp(min=0)].log()  # [R, S]
     known = lists.logits.gather(1, columns.clamp(min=0)) if lists.items.shape[1] else unlisted
     return torch.where(items >= 0, torch.where(columns >= 0, known, unlisted), 0.0)
 

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from distilrec.distil.losses.catalogue import CatalogueLoss, Trust, check_inputs, checked_parts
 from distilrec.distil.losses.lists import find_columns, gather_logits
-from distilrec.distil.soft_labels import SoftLabels, SoftLists, SoftLogits, SoftPart, listed_shares
 from distilrec.errors import SettingsError
+from distilrec.mixture.parts import SoftLabels, SoftLists, SoftLogits, SoftPart
+from distilrec.mixture.shares import Tail, listed_shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +58,8 @@ def sampled_distillation_loss(
         targets: row number of the item that came next, `[P]`.
         candidates: `distil.candidates.choose_candidates` makes them. What is likely belongs into the lists.
         soft_labels: as in `distillation_loss`. The tail's share is spread over the random items as the teacher's own
-            logits have it, where it is given as factors or dense logits; evenly, where it is given as lists. Of
-            factors, the sum over the catalogue is estimated like the student's.
+            logits have it, where it is given as factors or dense logits; as the tail of its lists has it, where it is
+            given as those. Of factors, the sum over the catalogue is estimated like the student's.
         label_smoothing: the mean logit of the catalogue is estimated too.
         trust: sees candidates in place of the catalogue, each random one with all that it stands for, and 0 as the
             target, which is the first candidate.
@@ -68,7 +69,7 @@ def sampled_distillation_loss(
     share w of the sum, and s for the standard deviation of `exp(z)` in the tail over its mean, the loss is low by
     about `(w * s)**2 / (2 * M)`. So it fails quietly where likely items are neither listed nor drawn, which makes s
     large: the loss looks fine, and little pushes them down. What a teacher's list has beyond `listed` is lost quietly
-    too: it becomes part of an even tail.
+    too: it becomes part of the tail.
     """
     check_inputs(history_vectors, item_vectors, targets, alpha, temperature, label_smoothing)
     parts = checked_parts(soft_labels, alpha, n_positions=len(targets), n_items=len(item_vectors))
@@ -185,16 +186,18 @@ def _part_shares(
         logits = part.logits.float() / (part.temperature * temperature)  # [R, N]
         own = logits.gather(1, listed.clamp(min=0)) - torch.logsumexp(logits, dim=1, keepdim=True)
         return _with_tail((own + log_counts[:, :n_listed]).exp(), logits[:, drawn.random] + log_counts[:, n_listed:])
-    own = _list_shares(part, listed, drawn.n_items, temperature)
+    tail = Tail.of(part, drawn.n_items, temperature)
     speaks = (part.items >= 0).any(dim=1, keepdim=True)
-    return _with_tail(own, log_counts[:, n_listed:]) * speaks
+    spread = log_counts[:, n_listed:] + tail.warm.values[drawn.random].log()
+    return _with_tail(_list_shares(part, listed, tail), spread) * speaks
 
 
-def _list_shares(lists: SoftLists, wanted: Tensor, n_items: int, temperature: float) -> Tensor:
-    """What `soft_labels.spread_lists` gives some items, [R, C]; 0 for -1."""
-    known = listed_shares(lists, n_items, temperature)
+def _list_shares(lists: SoftLists, wanted: Tensor, tail: Tail) -> Tensor:
+    """What `mixture.shares.spread_lists` gives some items, [R, C]; 0 for -1."""
+    known = listed_shares(lists, tail)
     at = find_columns(wanted, lists.items)  # [R, C]
-    shares = known.even[:, None] + torch.where(at >= 0, known.excess.gather(1, at.clamp(min=0)), 0.0)
+    in_tail = known.level[:, None] * known.tail[wanted.clamp(min=0)]
+    shares = in_tail + torch.where(at >= 0, known.excess.gather(1, at.clamp(min=0)), 0.0)
     return torch.where(wanted >= 0, shares, 0.0)
 
 
