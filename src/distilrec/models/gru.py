@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distilrec.config import Settings
+from distilrec.encode.processor import takes_bf16
 from distilrec.models.checks import check_next
 from distilrec.models.dropout import dropout
 from distilrec.models.product_form import ProductForm
@@ -102,8 +103,8 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, L, hidden]"""
-        if isinstance(self.cell, nn.LSTM):  # oneDNN has it, fused, and three times as fast in bfloat16
-            return self._over_time(x)
+        if isinstance(self.cell, nn.LSTM) and takes_bf16("auto", x.device.type):
+            return self._over_time(x)  # oneDNN has it, fused, and three times as fast; elsewhere it refuses bfloat16
         # A GRU's steps torch multiplies one by one; there, casts to bfloat16 cost a fifth more than they gain. Steps
         # and gradients written out by hand took a fifth off the whole model's time: not worth sixty lines.
         with torch.autocast(x.device.type, enabled=False):
