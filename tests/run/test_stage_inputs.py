@@ -58,6 +58,7 @@ DECIDES: dict[str, set[str]] = {
     "knowledge.source=live": {"distilled/seed-0"},
     "knowledge.soft_labels=top": {"knowledge"},
     "knowledge.top_k=5": {"knowledge"},
+    "knowledge.tail=even": {"knowledge"},
     "knowledge.hidden=[blocks.0]": {"knowledge"},
     "knowledge.attention=[blocks.0]": {"knowledge"},
     "knowledge.relations=[blocks.0]": {"knowledge"},
