@@ -109,11 +109,11 @@ def test_the_length_of_lists_is_the_metrics():
         ({"prepared": "folder"}, "give either data, a log to read, or prepared"),
         (
             {"teacher": {"kind": "outside", "rankings": "lists.parquet"}},
-            "teacher of kind outside gives lists and no model, so there is nothing to compare with",
+            "teacher of kind outside speaks and is no model, so there is nothing to compare with",
         ),
         (
             {"other_teachers": {"gpt": {"kind": "zero_shot", "model": "gpt2"}}},
-            "gpt of kind zero_shot gives lists and no model",
+            "gpt of kind zero_shot speaks and is no model",
         ),
         (
             {"other_teachers": {"self": {"kind": "ease"}}},

@@ -31,6 +31,7 @@ from distilrec.run.recipe import Recipe, with_paths
 from distilrec.run.results import Results, gather_results
 from distilrec.run.teacher_stages import (
     SPEED_ONLY,
+    KnowledgeTeacher,
     reads_text,
     reads_vectors,
     without_speed,
@@ -40,6 +41,7 @@ from distilrec.run.teachers import (
     fit_folds,
     fit_teacher,
     forget_checkpoint,
+    open_knowledge,
     open_teacher,
     score_of,
     take_knowledge,
@@ -87,7 +89,10 @@ class _Pipeline:
         self.validate = stages.validator(self.prepared, self.recipe.evaluate)
         models = {name: [folder] for name, folder in self._baselines().items()}
         teacher = self.recipe.teacher
-        taught = self._ranked(teacher) if isinstance(teacher, RanksOnly) else self._taught(models)
+        if isinstance(teacher, KnowledgeTeacher):
+            taught = self._said_before(teacher)
+        else:
+            taught = self._ranked(teacher) if isinstance(teacher, RanksOnly) else self._taught(models)
         models[ALONE] = [self._student(ALONE, seed) for seed in self.recipe.seeds]
         models[DISTILLED] = [self._student(DISTILLED, seed, taught) for seed in self.recipe.seeds]
         for name, folders in models.items():
@@ -140,6 +145,15 @@ class _Pipeline:
             stages.encode(self.prepared, settings, folder, quiet=self.quiet)
 
         return self.folder.stage("vectors", inputs, work)
+
+    def _said_before(self, stage: KnowledgeTeacher) -> Taught:
+        """Folders that are there; they are read where they lie."""
+        max_length = self.recipe.student.model.max_length
+        found = open_knowledge(stage.folders, None, self.prepared, max_length=max_length, weights=stage.weights)
+        assert found is not None  # there is a folder at least
+        if self.recipe.distil.start_from_teacher and found.item_vectors() is None:
+            raise SettingsError("none of teacher.folders holds item vectors; set distil.start_from_teacher=false")
+        return Taught(found, found.digest())
 
     def _ranked(self, stage: RanksOnly) -> Taught:
         """What others said, or a language model that was not trained: there is no teacher to train or to judge."""

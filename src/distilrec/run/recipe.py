@@ -21,6 +21,7 @@ from distilrec.models.popularity import PopularitySettings
 from distilrec.models.students import StudentModel, TransformerStudent
 from distilrec.run.rehearsal import rehearse
 from distilrec.run.teacher_stages import (
+    KnowledgeTeacher,
     OutsideTeacher,
     SavedTeacher,
     TeacherStage,
@@ -172,6 +173,8 @@ class Recipe(Settings):
         known, student = [width for width in widths if width is not None], self.student.model.width
         if isinstance(self.teacher, OutsideTeacher) and self.teacher.vectors is not None:
             return  # how wide they are is seen when they are read
+        if isinstance(self.teacher, KnowledgeTeacher):
+            return  # likewise
         if any(isinstance(teacher, SavedTeacher) for _, teacher in named_teachers(self.teacher)):
             return  # likewise
         if not known:
@@ -230,4 +233,6 @@ def with_paths(recipe: Recipe, change: Callable[[Path], Path]) -> Recipe:
     for name in ("rankings", "vectors"):
         if teacher.get(name) is not None:
             teacher[name] = str(change(Path(teacher[name])))
+    if "folders" in teacher:
+        teacher["folders"] = [str(change(Path(folder))) for folder in teacher["folders"]]
     return recipe.with_changes(data=data, encode=encode, teacher=teacher)

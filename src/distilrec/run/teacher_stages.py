@@ -192,6 +192,21 @@ class ZeroShotTeacher(Settings):
     """How likelihoods become probabilities; half of them is left to items that were no candidates."""
 
 
+class KnowledgeTeacher(Settings):
+    """What teachers said before, in one folder of knowledge or several; they may speak of different positions."""
+
+    kind: Literal["knowledge"]
+    """Which teacher this is."""
+    folders: tuple[Path, ...] = Field(min_length=1)
+    """The folders, as `distilrec teach`, `knowledge take` or `knowledge import` wrote them."""
+    weights: tuple[float, ...] | None = None
+    """The folders' shares of the mixture, which sum to 1; none gives each the same."""
+
+
+SpeaksOnly = OutsideTeacher | ZeroShotTeacher | KnowledgeTeacher
+"""Teachers of whom there is what they say, and no model that could be made or judged."""
+
+
 TeacherStage = Annotated[
     Annotated[TextAndIdsTeacher, Tag("<text_and_ids>")]
     | Annotated[IdsTeacher, Tag("<ids>")]
@@ -203,6 +218,7 @@ TeacherStage = Annotated[
     | Annotated[SavedTeacher, Tag("<saved>")]
     | Annotated[OutsideTeacher, Tag("<outside>")]
     | Annotated[ZeroShotTeacher, Tag("<zero_shot>")]
+    | Annotated[KnowledgeTeacher, Tag("<knowledge>")]
     | Annotated[EnsembleTeacher, Tag("<ensemble>")],
     Discriminator(tag_by_kind(_DEFAULT)),
 ]

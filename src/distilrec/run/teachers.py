@@ -33,10 +33,10 @@ from distilrec.run.teacher_stages import (
     LightGCNTeacher,
     OutsideTeacher,
     SavedTeacher,
+    SpeaksOnly,
     TeacherStage,
     TextAndIdsTeacher,
     TextLanguageModelTeacher,
-    ZeroShotTeacher,
     max_length_of,
 )
 from distilrec.seeding import derive_seed
@@ -99,8 +99,8 @@ def fit_teacher(
 
     Interrupted, the same call goes on where it stopped.
     """
-    if isinstance(stage, OutsideTeacher | ZeroShotTeacher):
-        raise SettingsError(f"a teacher of kind {stage.kind} gives ranked lists, not a model that could be made")
+    if isinstance(stage, SpeaksOnly):
+        raise SettingsError(f"a teacher of kind {stage.kind} says what it says; there is no model that could be made")
     if isinstance(stage, EnsembleTeacher):
         return _fit_ensemble(stage, lessons, folder, quiet=quiet)
     if isinstance(stage, SavedTeacher):

@@ -13,17 +13,17 @@ from distilrec.run.teacher_stages import (
     EASETeacher,
     EnsembleTeacher,
     ItemKNNTeacher,
+    KnowledgeTeacher,
     OutsideTeacher,
     SavedTeacher,
+    SpeaksOnly,
     TeacherStage,
-    ZeroShotTeacher,
     named_teachers,
     width_of,
 )
 from distilrec.teach.settings import KnowledgeSettings
 
-_RANKS_ONLY = OutsideTeacher | ZeroShotTeacher
-_NO_LAYERS = OutsideTeacher | ZeroShotTeacher | EASETeacher | ItemKNNTeacher | EnsembleTeacher
+_NO_LAYERS = SpeaksOnly | EASETeacher | ItemKNNTeacher | EnsembleTeacher
 _SETTING_OF = {"hidden": "hidden", "attention": "attention", "relation": "relations"}
 
 
@@ -32,9 +32,10 @@ def missing(
 ) -> Iterator[str]:
     """What this teacher and this knowledge will not give, in sentences that say what to do.
 
-    A teacher that was saved before may be of any kind, so what it lacks is seen when it is opened.
+    A teacher that was saved before may be of any kind, and knowledge may hold anything, so what those lack is seen
+    when they are opened, before the student is trained.
     """
-    for who, need in _needs(distil, train):
+    for who, need in () if isinstance(teacher, KnowledgeTeacher) else _needs(distil, train):
         if need == "soft_labels":
             yield from _soft_labels(who, teacher, knowledge)
         elif need == "item_vectors":
@@ -61,7 +62,7 @@ def _needs(distil: DistilSettings, train: TrainSettings) -> Iterator[tuple[str, 
 
 
 def _soft_labels(who: str, teacher: TeacherStage, knowledge: KnowledgeSettings) -> Iterator[str]:
-    kept = isinstance(teacher, _RANKS_ONLY) or knowledge.source == "live" or knowledge.soft_labels != "none"
+    kept = isinstance(teacher, SpeaksOnly) or knowledge.source == "live" or knowledge.soft_labels != "none"
     if not kept:
         yield (
             f"{who} needs the teacher's soft labels, and knowledge.soft_labels is none; set it to whole, or to both "
@@ -108,7 +109,7 @@ def _model(distil: DistilSettings, teacher: TeacherStage) -> Iterator[str]:
             f"distil.layers copies layers of the teacher, and a teacher of kind {teacher.kind} has none; take one "
             "network as the teacher, or leave layers out"
         )
-    if distil.measures_advantage and isinstance(teacher, _RANKS_ONLY):
+    if distil.measures_advantage and isinstance(teacher, SpeaksOnly):
         yield (
             f"distil.trust.advantage is measured by what the teacher ranks on validation, and a teacher of kind "
             f"{teacher.kind} is no model that could; set it to 0"

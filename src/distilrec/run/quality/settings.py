@@ -12,7 +12,7 @@ from distilrec.config import Settings, parse
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.encode.settings import EncodeSettings
 from distilrec.run.recipe import DataSettings, EvaluateStage, StudentStage
-from distilrec.run.teacher_stages import OutsideTeacher, TeacherStage, ZeroShotTeacher
+from distilrec.run.teacher_stages import SpeaksOnly, TeacherStage
 from distilrec.teach.settings import KnowledgeSettings
 
 ALONE, SELF = "alone", "self"
@@ -146,8 +146,8 @@ class QualityRecipe(Settings):
         if (self.data is None) == (self.prepared is None):
             yield "give either data, a log to read, or prepared, a folder of prepared data"
         for name, stage in {"teacher": self.teacher, **self.other_teachers}.items():
-            if isinstance(stage, OutsideTeacher | ZeroShotTeacher):
-                yield f"{name} of kind {stage.kind} gives lists and no model, so there is nothing to compare with"
+            if isinstance(stage, SpeaksOnly):
+                yield f"{name} of kind {stage.kind} speaks and is no model, so there is nothing to compare with"
         if SELF in self.other_teachers:
             yield f"other_teachers names one {SELF!r}, which means the student itself; call it something else"
 
