@@ -60,7 +60,9 @@ class Ragged:
 
     def take(self, rows: IntArray) -> Ragged:
         """The chosen rows, in the order given."""
-        return Ragged.of([self[int(row)] for row in rows])
+        counts = self.lengths[rows]
+        offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
+        return Ragged(self.values[ranges(self.offsets[:-1][rows], counts)], offsets)
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,15 @@ class Batch:
     @classmethod
     def of(cls, histories: Sequence[Sequence[int] | IntArray], *, max_length: int | None = None) -> Batch:
         """Pad histories to the longest one, keeping at most the newest `max_length` items of each."""
-        kept = [h[-max_length:] if max_length else h for h in histories]
-        lengths = np.fromiter((len(h) for h in kept), dtype=np.int64, count=len(kept))
-        items = np.zeros((len(kept), max(1, int(lengths.max(initial=0)))), dtype=np.int64)
-        for row, history in enumerate(kept):
-            items[row, : len(history)] = history
+        return cls.of_rows(Ragged.of(histories), max_length=max_length)
+
+    @classmethod
+    def of_rows(cls, histories: Ragged, *, max_length: int | None = None) -> Batch:
+        """The same of histories that are joined already."""
+        lengths = np.minimum(histories.lengths, max_length) if max_length else histories.lengths
+        items = np.zeros((len(lengths), max(1, int(lengths.max(initial=0)))), dtype=np.int64)
+        columns = np.arange(items.shape[1])
+        items[columns < lengths[:, None]] = histories.values[ranges(histories.offsets[1:] - lengths, lengths)]
         return cls(items, lengths)
 
     def __len__(self) -> int:

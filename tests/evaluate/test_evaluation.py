@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from distilrec.errors import ArtifactError, DataError, SettingsError
-from distilrec.evaluate import evaluation
+from distilrec.evaluate import scoring
 from distilrec.evaluate.evaluation import Evaluation, average, evaluate
 from distilrec.types import Batch, Cases, Ragged
 
@@ -51,7 +51,7 @@ CASES = cases_of([[1], [3, 4, 5], [7, 8]], [[2], [7], [9, 11]], users=[10, 20, 3
 def test_a_scorer_that_knows_the_world_is_perfect():
     cases = cases_of([[1, 2, 3], [9]], [[4], [10]])
     result = evaluate(NextItem(), cases, quiet=True)
-    assert all(result.mean(metric) == 1 for metric in result.metrics if not metric.startswith("precision"))
+    assert all(result.mean(metric) == 1 for metric in result.metrics if not metric.startswith(("precision", "f1")))
     assert result.mean("precision@5") == 1 / 5
 
 
@@ -68,7 +68,7 @@ def test_every_case_keeps_its_place_whatever_the_batches():
 
 def test_the_columns_name_metric_and_cutoff():
     result = evaluate(NextItem(), CASES, cutoffs=[5], quiet=True)
-    assert result.metrics == ["ndcg@5", "recall@5", "hit_rate@5", "mrr@5", "precision@5", "mrr"]
+    assert result.metrics == ["ndcg@5", "recall@5", "hit_rate@5", "mrr@5", "precision@5", "f1@5", "map@5", "mrr", "auc"]
 
 
 def test_excluding_the_history_is_a_choice_and_is_stated():
@@ -120,7 +120,7 @@ def test_no_more_scores_are_held_at_once_than_memory_allows(monkeypatch):
     """Room for 75 scores is room for two histories of 30 items; one is always scored."""
     cases = cases_of([[1]] * 5, [[2]] * 5)
     for room, expected in ((75, [2, 2, 1]), (1, [1] * 5)):
-        monkeypatch.setattr(evaluation, "_MOST_SCORES", room)
+        monkeypatch.setattr(scoring, "_MOST_SCORES", room)
         scorer = NextItem()
         assert evaluate(scorer, cases, quiet=True).mean("mrr") == 1
         assert [len(batch) for batch in scorer.seen] == expected

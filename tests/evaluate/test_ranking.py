@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilrec.errors import DataError, SettingsError
-from distilrec.evaluate.ranking import check_cutoffs, hit_rate, mrr, ndcg, precision, ranks_of_relevant, recall
+from distilrec.evaluate.accuracy import auc, average_precision, f1, hit_rate, mrr, ndcg, precision, recall
+from distilrec.evaluate.ranking import check_cutoffs, distinct_rows, ranks_of_relevant
 from distilrec.types import Ragged
 
 
@@ -54,39 +55,6 @@ def test_an_item_scored_minus_infinity_is_last():
     assert ranks([[1, -np.inf, 0]], [[1]]) == [[3]]
 
 
-def test_second_item_relevant_gives_one_half():
-    second = Ragged.of([[2]])
-    assert mrr(second).tolist() == [1 / 2]
-    assert mrr(second, 2).tolist() == [1 / 2]
-    assert mrr(second, 1).tolist() == [0]
-
-
-def test_mrr_takes_the_best_of_several():
-    assert mrr(Ragged.of([[9, 4], [5]])).tolist() == [1 / 4, 1 / 5]
-
-
-def test_ndcg_of_one_relevant_item_is_the_discount_of_its_rank():
-    assert ndcg(Ragged.of([[1], [3], [4]]), 3).tolist() == [1, 1 / math.log2(4), 0]
-
-
-def test_ndcg_is_one_when_the_list_is_full_of_relevant_items():
-    # three relevant items cannot fit in two places, and the ideal knows it
-    assert ndcg(Ragged.of([[1, 2, 7]]), 2).tolist() == [1]
-
-
-def test_ndcg_of_the_second_of_two():
-    gained, ideal = 1 / math.log2(3), 1 + 1 / math.log2(3)
-    assert ndcg(Ragged.of([[2, 50]]), 10)[0] == pytest.approx(gained / ideal)
-
-
-def test_recall_precision_and_hit_rate_count_the_same_hits():
-    two_of_four = Ragged.of([[1, 5, 6, 30]])
-    assert recall(two_of_four, 5).tolist() == [2 / 4]
-    assert precision(two_of_four, 5).tolist() == [2 / 5]
-    assert hit_rate(two_of_four, 5).tolist() == [1]
-    assert hit_rate(Ragged.of([[6]]), 5).tolist() == [0]
-
-
 def literal_order(scores, relevant, excluded):
     """The whole list, best first: by score, then irrelevant before relevant, then relevant in their own order."""
     items = [item for item in range(len(scores)) if item not in excluded]
@@ -107,6 +75,18 @@ def worlds(draw):
     return cases
 
 
+def test_cases_with_many_relevant_items_are_ranked_as_those_with_few():
+    """Twenty relevant items at every second place of 40, and one item of the history before them all."""
+    scores = [list(range(40, -1, -1))]
+    assert ranks(scores, [list(range(2, 41, 2))], [[0]]) == [list(range(2, 41, 2))]
+
+
+def test_rows_are_put_in_order_and_lose_their_repeats():
+    rows = distinct_rows(Ragged.of([[5, 3, 5], [], [3]]))
+    assert [row.tolist() for row in rows] == [[3, 5], [], [3]]
+    assert len(distinct_rows(Ragged.of([[], []]))) == 2
+
+
 @given(worlds(), st.booleans(), st.integers(1, 12))
 def test_ranks_and_metrics_agree_with_sorting_the_whole_list(cases, exclude, k):
     scores, relevant, histories = (list(part) for part in zip(*cases, strict=True))
@@ -125,6 +105,14 @@ def test_ranks_and_metrics_agree_with_sorting_the_whole_list(cases, exclude, k):
         assert recall(table, k)[case] == pytest.approx(sum(marks[:k]) / len(items))
         assert precision(table, k)[case] == pytest.approx(sum(marks[:k]) / k)
         assert hit_rate(table, k)[case] == any(marks[:k])
+        precise = [sum(marks[: place + 1]) / (place + 1) for place, mark in enumerate(marks[:k]) if mark]
+        assert average_precision(table, k)[case] == pytest.approx(sum(precise) / min(k, len(items)))
+        p, r = sum(marks[:k]) / k, sum(marks[:k]) / len(items)
+        assert f1(table, k)[case] == pytest.approx(2 * p * r / (p + r) if p + r else 0)
+        pairs = [(good, bad) for good in range(len(marks)) for bad in range(len(marks)) if marks[good] > marks[bad]]
+        right = sum(good < bad for good, bad in pairs) / len(pairs) if pairs else 1
+        n_ranked = np.array([len(order) for order in orders])
+        assert auc(table, n_ranked)[case] == pytest.approx(right)
         assert mrr(table)[case] == pytest.approx(1 / (marks.index(True) + 1))
         assert mrr(table, k)[case] == pytest.approx(1 / (marks.index(True) + 1) if any(marks[:k]) else 0)
 
@@ -163,12 +151,6 @@ def test_items_outside_the_catalogue_are_refused(item):
         ranks([[0, 1]], [[item]])
     with pytest.raises(DataError, match=f"excluded item {item} of case 0 is outside"):
         ranks([[0, 1]], [[0]], [[item]])
-
-
-@pytest.mark.parametrize("metric", [ndcg, recall, mrr])
-def test_metrics_that_divide_by_what_is_relevant_refuse_a_case_without(metric):
-    with pytest.raises(DataError, match="case 1 has no relevant item"):
-        metric(Ragged.of([[1], []]), 1)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from distilrec.evaluate.bootstrap import RESAMPLES, PairedResult, paired_bootstrap
 from distilrec.evaluate.evaluation import Evaluation, check_same_cases
 
-_TITLES = {"ndcg": "NDCG", "recall": "Recall", "hit_rate": "Hit rate", "mrr": "MRR", "precision": "Precision"}
+_TITLES = {
+    "ndcg": "NDCG",
+    "recall": "Recall",
+    "hit_rate": "Hit rate",
+    "mrr": "MRR",
+    "precision": "Precision",
+    "f1": "F1",
+    "map": "MAP",
+    "auc": "AUC",
+}
 
 
 @dataclass(frozen=True)

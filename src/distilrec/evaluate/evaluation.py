@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,18 +14,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from distilrec.errors import ArtifactError, DataError, SettingsError
+from distilrec.evaluate.accuracy import METRICS_AT_K, auc, mrr
 from distilrec.evaluate.bootstrap import Interval, bootstrap_interval, bootstrap_intervals
-from distilrec.evaluate.ranking import check_cutoffs, hit_rate, mrr, ndcg, precision, ranks_of_relevant, recall
+from distilrec.evaluate.ranking import check_cutoffs, distinct_rows
+from distilrec.evaluate.scoring import BATCH_SIZE, Watch, rank_cases
 from distilrec.files import atomic_path, sha256_of_arrays, write_json
-from distilrec.progress import progress
-from distilrec.types import Batch, Cases, FloatArray, IntArray, Ragged, Scorer, ranges
+from distilrec.types import Cases, IntArray, Ragged, Scorer
 
-METRICS_AT_K = {"ndcg": ndcg, "recall": recall, "hit_rate": hit_rate, "mrr": mrr, "precision": precision}
 TIES = "against the model"
-Watch = Callable[[IntArray, FloatArray], None]
 _ABOUT_THE_CASE = ("user", "history_length", "n_relevant")
 _FORMAT = 1
-_MOST_SCORES = 1 << 27  # held at once: 512 MiB
 _KEY = "distilrec.evaluation"  # the name of our entry in the Parquet file's own metadata
 
 
@@ -97,27 +95,24 @@ def evaluate(
     *,
     cutoffs: Sequence[int] = (5, 10, 20),
     exclude_history: bool = True,
-    batch_size: int = 512,
+    batch_size: int = BATCH_SIZE,
     split: str | None = None,
     watch: Watch | None = None,
     quiet: bool = False,
 ) -> Evaluation:
     """Rank the whole catalogue for every case.
 
-    The scorer gets histories of similar length together, whole, or cut to its newest `max_length` items if it has
-    an attribute of that name that is not None. What is excluded is always the whole history. An item that is relevant
-    twice in a case counts once. Of a very large catalogue fewer than `batch_size` histories are scored at once, so that
-    memory stays bounded. `split` names where the cases come from and is kept in the protocol. `watch` is shown
-    each batch's case numbers `[B]` and scores `[B, N]`, and leaves them as they are.
+    How the scorer is asked: `scoring.scored_batches`. What is excluded is always the whole history. An item that is
+    relevant twice in a case counts once. `split` names where the cases come from and is kept in the protocol. `watch`
+    is shown each batch's case numbers `[B]` and scores `[B, N]`, and leaves them as they are.
     """
     _check_cases(cases)
     digest = digest_of_cases(cases)
     cases = replace(cases, relevant=_each_once(cases.relevant))
     check_cutoffs(cutoffs, scorer.n_items)
-    if batch_size < 1:
-        raise SettingsError(f"batch_size is {batch_size}; expected at least 1")
-    at_once = min(batch_size, max(1, _MOST_SCORES // scorer.n_items))
-    ranks = _ranks(scorer, cases, exclude_history, at_once, watch, quiet)
+    excluded = distinct_rows(cases.histories) if exclude_history else None
+    ranks = rank_cases(scorer, cases, excluded, batch_size=batch_size, watch=watch, quiet=quiet)
+    n_ranked = scorer.n_items - (excluded.lengths if excluded is not None else np.zeros(len(cases), dtype=np.int64))
     protocol = {
         "split": split,
         "exclude_history": exclude_history,
@@ -126,7 +121,7 @@ def evaluate(
         "ties": TIES,
         "cases": digest,
     }
-    return Evaluation(_frame(cases, ranks, cutoffs), protocol)
+    return Evaluation(_frame(cases, ranks, n_ranked, cutoffs), protocol)
 
 
 def average(evaluations: Sequence[Evaluation]) -> Evaluation:
@@ -183,27 +178,6 @@ def digest_of_cases(cases: Cases) -> str:
     )
 
 
-def _ranks(
-    scorer: Scorer, cases: Cases, exclude_history: bool, batch_size: int, watch: Watch | None, quiet: bool
-) -> Ragged:
-    ranks = np.empty(len(cases.relevant.values), dtype=np.int64)
-    by_length = np.argsort(-cases.histories.lengths, kind="stable")  # longest first: memory runs out at once or never
-    max_length: int | None = getattr(scorer, "max_length", None)
-    with progress("evaluating", total=len(cases), quiet=quiet) as advance:
-        for start in range(0, len(cases), batch_size):
-            rows = by_length[start : start + batch_size]
-            histories, relevant = cases.histories.take(rows), cases.relevant.take(rows)
-            scores = scorer.scores(Batch.of(list(histories), max_length=max_length))
-            _check_width(scores.shape, (len(rows), scorer.n_items))
-            excluded = histories if exclude_history else None
-            batch_ranks = ranks_of_relevant(scores, relevant, excluded, case_numbers=rows)
-            if watch is not None:
-                watch(rows, scores)
-            ranks[ranges(cases.relevant.offsets[rows], cases.relevant.lengths[rows])] = batch_ranks.values
-            advance(len(rows))
-    return Ragged(ranks, cases.relevant.offsets)
-
-
 def _each_once(rows: Ragged) -> Ragged:
     """Every row without its repeats, the first of each kept in its place."""
     owners = np.repeat(np.arange(len(rows)), rows.lengths)
@@ -214,14 +188,14 @@ def _each_once(rows: Ragged) -> Ragged:
     return Ragged(rows.values[kept], np.concatenate([[0], np.cumsum(counts)]))
 
 
-def _frame(cases: Cases, ranks: Ragged, cutoffs: Sequence[int]) -> pl.DataFrame:
+def _frame(cases: Cases, ranks: Ragged, n_ranked: IntArray, cutoffs: Sequence[int]) -> pl.DataFrame:
     about = {
         "user": cases.users,
         "history_length": cases.histories.lengths,
         "n_relevant": cases.relevant.lengths,
     }
     at_k = {f"{name}@{k}": metric(ranks, k) for k in cutoffs for name, metric in METRICS_AT_K.items()}
-    return pl.DataFrame({**about, **at_k, "mrr": mrr(ranks)})
+    return pl.DataFrame({**about, **at_k, "mrr": mrr(ranks), "auc": auc(ranks, n_ranked)})
 
 
 def _check_cases(cases: Cases) -> None:
@@ -241,11 +215,6 @@ def _check_cases(cases: Cases) -> None:
     lengths = cases.relevant.lengths
     if (lengths == 0).any():
         raise DataError(f"case {int(np.argmin(lengths))} has no relevant item; expected at least one in each")
-
-
-def _check_width(came: tuple[int, ...], expected: tuple[int, int]) -> None:
-    if came != expected:
-        raise DataError(f"the scorer gave scores of shape {came}; expected {expected}: cases, items of the catalogue")
 
 
 def _read_protocol(entry: str, path: Path) -> dict[str, Any]:

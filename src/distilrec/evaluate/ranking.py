@@ -1,4 +1,4 @@
-"""Where the relevant items stand in a ranking of the whole catalogue, and the metrics made of those ranks.
+"""Where the relevant items stand in a ranking of the whole catalogue.
 
 The tie policy: **ties count against the model.** An irrelevant item with the same score stands before the relevant
 one, so a scorer that gives every item the same score finds nothing. Sorting would let the order of the catalogue
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from distilrec.errors import DataError, SettingsError
 from distilrec.types import FloatArray, IntArray, Ragged
 
-Values = NDArray[np.float64]
+_FEW = 16  # relevant items of a case; for more, sorting its scores once is faster than counting for each
 
 
 def ranks_of_relevant(
@@ -40,63 +40,74 @@ def ranks_of_relevant(
     relevant_keys = _item_keys(relevant, scores.shape, names, "relevant")
     _check_no_repeats(relevant_keys, scores.shape[1], names)
     if excluded is not None:
-        excluded_keys = np.unique(_item_keys(excluded, scores.shape, names, "excluded"))
+        excluded_keys = _distinct(_item_keys(excluded, scores.shape, names, "excluded"))
         _check_disjoint(relevant_keys, excluded_keys, scores.shape[1], names)
         excluded = _rows_of_keys(excluded_keys, scores.shape)
 
-    ranks = np.empty(len(relevant.values), dtype=np.int64)
+    targets = scores.ravel().take(relevant_keys)  # [R], R relevant items of all cases together
+    before = _not_worse(scores, targets, relevant)
+    if excluded is not None:
+        before -= count_not_worse(scores.ravel().take(excluded_keys), excluded, targets, relevant)
+    return ranks_among_relevant(before, targets, relevant)
+
+
+def ranks_among_relevant(not_worse: IntArray, targets: FloatArray, relevant: Ragged) -> Ragged:
+    """Ranks of relevant items, whose scores are `targets` [R], from how many ranked items score at least as much.
+
+    Each counts itself and its fellows in `not_worse` [R]; only those of its fellows that are better push it back.
+    """
+    owners = owners_of(relevant)
+    place = np.empty(len(targets), dtype=np.int64)  # among its fellows: 0 is the best
+    place[np.lexsort((-targets, owners))] = np.arange(len(targets)) - relevant.offsets[owners]
+    fellows = count_not_worse(targets, relevant, targets, relevant)
+    return Ragged(1 + place + not_worse - fellows, relevant.offsets)
+
+
+def count_not_worse(values: FloatArray, rows: Ragged, targets: FloatArray, relevant: Ragged) -> IntArray:
+    """How many of a case's values are at least as large as each of its targets, [R].
+
+    `values` belong to the entries of `rows` and `targets` to those of `relevant`; both have a row a case.
+    """
+    owners, value_owners = owners_of(relevant), owners_of(rows)
+    if len(relevant) == len(targets) and (relevant.lengths == 1).all():  # twenty times faster than sorting
+        not_worse = values >= targets[value_owners]
+        return np.bincount(value_owners[not_worse], minlength=len(relevant)).astype(np.int64, copy=False)
+    is_target = np.repeat([False, True], [len(values), len(targets)])
+    joined, cases = np.concatenate([values, targets]), np.concatenate([value_owners, owners])
+    order = np.lexsort((is_target, -joined, cases))  # best first; values before equal targets
+    seen = np.cumsum(~is_target[order])
+    counts = np.empty(len(order), dtype=np.int64)
+    counts[order] = seen
+    return counts[len(values) :] - rows.offsets[owners]
+
+
+def distinct_rows(rows: Ragged) -> Ragged:
+    """Each row's values in rising order, each once."""
+    if not len(rows.values):
+        return rows
+    least = rows.values.min()
+    span = int(rows.values.max() - least) + 1
+    keys = _distinct(owners_of(rows) * span + (rows.values - least))
+    offsets = np.searchsorted(keys, np.arange(len(rows) + 1) * span)
+    return Ragged(keys % span + least, offsets.astype(np.int64, copy=False))
+
+
+def owners_of(rows: Ragged) -> IntArray:
+    """The row that each value belongs to."""
+    return np.repeat(np.arange(len(rows)), rows.lengths)
+
+
+def _not_worse(scores: FloatArray, targets: FloatArray, relevant: Ragged) -> IntArray:
+    counts = np.empty(len(targets), dtype=np.int64)
+    begins = relevant.offsets.tolist()
     for case, row in enumerate(scores):  # a row at a time stays in the processor's cache: 8x faster than [B, N]
-        taken = None if excluded is None else row[excluded[case]]
-        ranks[relevant.offsets[case] : relevant.offsets[case + 1]] = _ranks(row, row[relevant[case]], taken)
-    return Ragged(ranks, relevant.offsets)
-
-
-def _ranks(row: FloatArray, targets: FloatArray, taken: FloatArray | None) -> IntArray:
-    ranks = np.empty(len(targets), dtype=np.int64)
-    best_first = np.argsort(-targets, kind="stable")
-    for place, index in enumerate(best_first):
-        score = targets[index]
-        not_worse = np.count_nonzero(row >= score) - np.count_nonzero(targets >= score)
-        if taken is not None:
-            not_worse -= np.count_nonzero(taken >= score)
-        ranks[index] = 1 + place + not_worse
-    return ranks
-
-
-def ndcg(ranks: Ragged, k: int) -> Values:
-    """Normalised discounted cumulative gain, binary: sum of 1 / log2(1 + rank) over hits, over the best possible.
-
-    The best possible has min(n_relevant, k) hits at the top. Järvelin and Kekäläinen, TOIS 2002.
-    """
-    gains = np.where(ranks.values <= k, 1 / np.log2(1 + ranks.values), 0.0)
-    ideal = np.cumsum(1 / np.log2(1 + np.arange(1, k + 1)))  # [k]: the gain of 1, 2, ... k hits at the top
-    best: Values = ideal[np.minimum(_n_relevant(ranks), k) - 1]
-    return _sums(ranks, gains) / best
-
-
-def recall(ranks: Ragged, k: int) -> Values:
-    """The share of the relevant items that stand among the first k: hits / n_relevant."""
-    return _hits(ranks, k) / _n_relevant(ranks)
-
-
-def precision(ranks: Ragged, k: int) -> Values:
-    """The share of the first k that is relevant: hits / k. With one relevant item it cannot exceed 1 / k."""
-    return _hits(ranks, k) / k
-
-
-def hit_rate(ranks: Ragged, k: int) -> Values:
-    """1 where any relevant item stands among the first k, else 0. Equals recall where one item is relevant."""
-    return (_hits(ranks, k) > 0).astype(np.float64)
-
-
-def mrr(ranks: Ragged, k: int | None = None) -> Values:
-    """The reciprocal of the best relevant rank; 0 where that rank is beyond k. Without k, over the whole list.
-
-    Voorhees, TREC-8 question answering, 1999.
-    """
-    _n_relevant(ranks)
-    best = np.minimum.reduceat(ranks.values, ranks.offsets[:-1]) if len(ranks) else ranks.values
-    return np.where(best <= (k or np.inf), 1 / best, 0.0)
+        begin, end = begins[case], begins[case + 1]
+        if end - begin < _FEW:
+            for index in range(begin, end):
+                counts[index] = np.count_nonzero(row >= targets[index])
+        else:
+            counts[begin:end] = len(row) - np.searchsorted(np.sort(row), targets[begin:end])
+    return counts
 
 
 def check_cutoffs(cutoffs: Sequence[int], n_items: int) -> None:
@@ -108,22 +119,6 @@ def check_cutoffs(cutoffs: Sequence[int], n_items: int) -> None:
             raise SettingsError(f"cut-off {k} is not a length of a list; expected 1 or more")
         if k > n_items:
             raise SettingsError(f"cut-off {k} is larger than the catalogue of {n_items} items; choose smaller ones")
-
-
-def _sums(ranks: Ragged, values: Values) -> Values:
-    rows = np.repeat(np.arange(len(ranks)), ranks.lengths)
-    return np.bincount(rows, weights=values, minlength=len(ranks)).astype(np.float64, copy=False)
-
-
-def _hits(ranks: Ragged, k: int) -> Values:
-    return _sums(ranks, (ranks.values <= k).astype(np.float64))
-
-
-def _n_relevant(ranks: Ragged) -> IntArray:
-    lengths = ranks.lengths
-    if (lengths == 0).any():
-        raise DataError(f"case {int(np.argmin(lengths))} has no relevant item; this metric needs at least one")
-    return lengths
 
 
 def _check_scores(scores: FloatArray, n_cases: int, names: IntArray) -> None:
@@ -142,12 +137,21 @@ def _item_keys(rows: Ragged, shape: tuple[int, ...], names: IntArray, what: str)
     n_cases, n_items = shape
     if len(rows) != n_cases:
         raise DataError(f"{what} items were given for {len(rows)} cases; expected {n_cases}, as many as scores")
-    cases = np.repeat(np.arange(n_cases), rows.lengths)
+    cases = owners_of(rows)
     outside = (rows.values < 0) | (rows.values >= n_items)
     if outside.any():
         item, name = rows.values[outside][0], names[cases[outside][0]]
         raise DataError(f"{what} item {item} of case {name} is outside the catalogue of {n_items} items")
     return cases * n_items + rows.values
+
+
+def _distinct(keys: IntArray) -> IntArray:
+    """Keys in order, each once: np.unique, which is fifteen times slower."""
+    if (keys[1:] > keys[:-1]).all():
+        return keys
+    keys = np.sort(keys)
+    first: NDArray[np.bool_] = np.concatenate([[True], keys[1:] != keys[:-1]])
+    return keys[first]
 
 
 def _rows_of_keys(keys: IntArray, shape: tuple[int, ...]) -> Ragged:
@@ -163,7 +167,10 @@ def _check_no_repeats(keys: IntArray, n_items: int, names: IntArray) -> None:
 
 
 def _check_disjoint(relevant_keys: IntArray, excluded_keys: IntArray, n_items: int, names: IntArray) -> None:
-    both = np.isin(relevant_keys, excluded_keys)
+    if not len(excluded_keys):
+        return
+    nearest = np.minimum(np.searchsorted(excluded_keys, relevant_keys), len(excluded_keys) - 1)
+    both = excluded_keys[nearest] == relevant_keys
     if both.any():
         case, item = divmod(int(relevant_keys[both][0]), n_items)
         raise DataError(

@@ -13,7 +13,7 @@ from distilrec.data.filter import FilterSettings
 from distilrec.data.split import SplitSettings
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.encode.settings import EncodeSettings
-from distilrec.evaluate.evaluation import METRICS_AT_K
+from distilrec.evaluate.accuracy import METRICS_AT_K
 from distilrec.evaluate.ranking import check_cutoffs
 from distilrec.models.ease import EASESettings
 from distilrec.models.item_knn import ItemKNNSettings
@@ -205,7 +205,7 @@ class Recipe(Settings):
             yield f"student.train.seed is {self.student.train.seed}; students take theirs from seeds, so set those"
 
     def _wrong_metric(self) -> Iterator[str]:
-        known = [f"{name}@{k}" for k in self.evaluate.cutoffs for name in METRICS_AT_K] + ["mrr"]
+        known = [f"{name}@{k}" for k in self.evaluate.cutoffs for name in METRICS_AT_K] + ["mrr", "auc"]
         if self.evaluate.metric not in known:
             yield f"evaluate.metric {self.evaluate.metric!r} is not measured; choose from {', '.join(known)}"
 
