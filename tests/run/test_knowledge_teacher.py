@@ -35,7 +35,8 @@ def test_shares_and_contents_of_folders_decide_the_student(small, finished, tmp_
 
 
 @pytest.mark.parametrize(
-    ("weights", "told"), [([0.5, 0.6], "sum to 1.1; expected 1"), ([1.0], "2 teachers have the weights 1; expected one for")]
+    ("weights", "told"),
+    [([0.5, 0.6], "sum to 1.1; expected 1"), ([1.0], "2 teachers have the weights 1; expected one for")],
 )
 def test_shares_that_make_no_sense_are_refused_before_anything_is_trained(small, finished, tmp_path, weights, told):
     folder = finished.folder / "knowledge"

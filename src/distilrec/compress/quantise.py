@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
+from distilrec.compress.steps import packed_of, restored
 from distilrec.config import Settings, tag_by_kind
 from distilrec.errors import SettingsError
-from distilrec.models.kinds import rebuild
 from distilrec.recommender import Recommender
 from distilrec.storage import BFloat16, Float16, Form, Int4, Int8, Integers, Packed, TableForm
 from distilrec.storage.form import Array
@@ -65,7 +65,7 @@ def quantise(recommender: Recommender, settings: Quantise | str = "int8") -> Rec
         SettingsError: an array is quantised already, a form cannot hold it, or there is nothing to quantise.
     """
     chosen = _preset(settings) if isinstance(settings, str) else settings
-    packed = recommender.packed or Packed.of(recommender.model.state())
+    packed = packed_of(recommender)
     forms = forms_for(packed, chosen)
     if not forms:
         groups = [name for name in ("table", "matrices", "vectors") if getattr(chosen, name) is not None]
@@ -93,15 +93,6 @@ def _form_for(name: str, array: Array, settings: Quantise) -> Form | None:
         return settings.vectors
     form = settings.table if is_item_table(name) else settings.matrices
     return form if form is None or array.ndim == 2 or isinstance(form, _ANY_RANK) else Int8()
-
-
-def restored(recommender: Recommender, packed: Packed, *, done: Settings) -> Recommender:
-    """The recommender that stores `packed`, rebuilt from what it decodes to; what was done is added to its `about`."""
-    model = recommender.model
-    before = list(recommender.about.get("compressed", []))
-    about = {**recommender.about, "compressed": [*before, done.model_dump(mode="json")]}
-    rebuilt = rebuild(model.kind, model.settings.model_dump(mode="json"), packed.state())
-    return type(recommender)(rebuilt, recommender.items, about=about, packed=packed)
 
 
 def _preset(name: str) -> Quantise:

@@ -91,9 +91,16 @@ def load(
 
 
 def learnt(model: nn.Module) -> dict[str, Tensor]:
-    """What training may change: parameters that are not frozen, and buffers that are kept."""
-    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    return {name: value for name, value in model.state_dict().items() if name not in frozen}
+    """What training may change: parameters that are not frozen, and buffers that are kept; what several layers share
+    under the first of its names."""
+    tensors = model.state_dict(keep_vars=True)
+    first = {id(value): name for name, value in reversed(tensors.items())}
+    changing = {name: value for name, value in tensors.items() if first[id(value)] == name}
+    return {
+        name: value.detach()
+        for name, value in changing.items()
+        if value.requires_grad or not isinstance(value, nn.Parameter)
+    }
 
 
 def _load_learnt(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
