@@ -44,12 +44,12 @@ class Comparison:
         if not self.differs:
             return (
                 f"no difference shown between {a} and {b}: {title} {self.means[0]:.4f} and {self.means[1]:.4f}, "
-                f"{self._interval(1)}, {self._p_value()} {evidence}"
+                f"{self._interval(1)}, {p_value_text(self.result.p_value)} {evidence}"
             )
         sign = 1 if self.result.difference > 0 else -1
         return (
             f"{a} is {'better' if sign > 0 else 'worse'} than {b} by {abs(self.result.difference):.4f} {title}"
-            f"{self._relative()}, {self._interval(sign)}, {self._p_value()} {evidence}"
+            f"{self._relative()}, {self._interval(sign)}, {p_value_text(self.result.p_value)} {evidence}"
         )
 
     def _relative(self) -> str:
@@ -59,10 +59,6 @@ class Comparison:
     def _interval(self, sign: int) -> str:
         low, high = sorted((sign * self.result.low, sign * self.result.high))
         return f"{100 * self.level:g} % interval {low:.4f} to {high:.4f}"
-
-    def _p_value(self) -> str:
-        p = self.result.p_value
-        return f"p = {p:.4f}" if p < 0.01 else f"p = {p:.2f}"
 
 
 def compare(
@@ -87,6 +83,11 @@ def share_of_lead(distilled: float, *, alone: float, teacher: float) -> float | 
     1 is level with the teacher, above 1 better than it, below 0 worse than alone; none where the teacher leads nobody.
     """
     return (distilled - alone) / (teacher - alone) if teacher > alone else None
+
+
+def p_value_text(p: float) -> str:
+    """`p = 0.12`, with more places where it is small."""
+    return f"p = {p:.4f}" if p < 0.01 else f"p = {p:.2f}"
 
 
 def metric_title(metric: str) -> str:
