@@ -11,7 +11,7 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large docs constraints clean
+.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large bench-serve image-check docs constraints clean
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
@@ -60,6 +60,12 @@ bench-extract: $(VENV)/.dev ## Writing a teacher's knowledge against asking it a
 
 bench-large: $(VENV)/.dev ## Distil over a million items: peak memory, seconds a step, what is learnt (ten minutes or so)
 	$(BIN)/python benchmarks/large_catalogue.py $(ARGS)
+
+bench-serve: $(VENV)/.dev ## Requests a second over HTTP beside FastAPI + torch and LitServe; ARGS names an exported folder
+	$(BIN)/python benchmarks/serve_speed.py $(ARGS)
+
+image-check: ## Do the steps of the Dockerfile in a new virtual environment: small, without torch, and it serves
+	bash deploy/check_image.sh
 
 docs: $(VENV)/.docs ## Build the pages of the Python interface into site/
 	$(BIN)/python -m pdoc --docformat markdown --output-directory site distilrec

@@ -1,0 +1,178 @@
+"""Requests a second over HTTP: `distilrec serve` beside the same model behind plain FastAPI and torch, and LitServe.
+
+    python benchmarks/serve_speed.py EXPORTED-FOLDER [--data PREPARED] [--rounds 3] [--seconds 8]
+
+The folder is what `distilrec export` wrote; the peers read the artefact in it through torch. One worker each, one
+thread, the client on the same machine. Servers are started one after the other, in turns, so that a slow moment meets
+them all.
+Prints for each the answers a second, milliseconds, memory, and seconds from its start to its first answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+import polars as pl
+import psutil
+from rich.console import Console
+from rich.table import Table
+from serving.load import Load, http_request, run_load
+
+HERE = Path(__file__).parent
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+_ONE_THREAD = dict.fromkeys(_THREADS, "1")
+_LONGEST_START = 60.0  # seconds
+_LITSERVE = "litserve==0.2.19"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One start and one load of a server."""
+
+    load: Load
+    memory_mib: float
+    """Resident, of the process and its children together, under load."""
+    start_seconds: float
+    """From the start of the process to its first answer."""
+
+
+def main() -> None:
+    """Measure and print."""
+    options = _options()
+    requests = [http_request("/recommend", body) for body in _bodies(options)]
+    commands = _commands(options)
+    found: dict[str, list[Measured]] = {name: [] for name in commands}
+    for number in range(options.rounds):
+        for name, command in commands.items():
+            measured = _measure(command, requests, options)
+            found[name].append(measured)
+            load = measured.load
+            print(
+                f"round {number + 1}  {name:16} {load.per_second:8.0f} a second  p50 {load.percentile(50):6.2f} ms  "
+                f"p99 {load.percentile(99):6.2f} ms  {measured.memory_mib:5.0f} MiB  statuses {dict(load.statuses)}"
+            )
+    _show(found, options)
+
+
+def _commands(options: argparse.Namespace) -> Mapping[str, Sequence[str]]:
+    """How each server is started, up to its port."""
+    ours = [sys.executable, "-m", "distilrec", "serve", str(options.folder), "--workers", "1", "--port"]
+    plain = [sys.executable, str(HERE / "serving" / "plain_server.py"), str(options.folder)]
+    commands = {"distilrec serve": ours, "FastAPI + torch": plain}
+    if options.litserve:
+        python = _litserve_python(options.environments)
+        commands["LitServe"] = [str(python), str(HERE / "serving" / "litserve_server.py"), str(options.folder)]
+    return commands
+
+
+def _litserve_python(environments: Path) -> Path:
+    """The interpreter of LitServe's own virtual environment, which is built when it is first needed."""
+    folder = environments / "litserve"
+    python = folder / "bin" / "python"
+    if not (folder / "made").exists():
+        print(f"building {folder} for {_LITSERVE}")
+        pins = ["-c", str(HERE.parent / "constraints.txt")]
+        pinned = (HERE.parent / "constraints.txt").read_text(encoding="utf-8").split()
+        torch = next(line for line in pinned if line.startswith("torch=="))
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        for packages in ([torch], [_LITSERVE, "-e", f"{HERE.parent}[train]", *pins]):
+            subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
+        (folder / "made").touch()
+    return python
+
+
+def _measure(command: Sequence[str], requests: Sequence[bytes], options: argparse.Namespace) -> Measured:
+    with _started(command, requests[0]) as (process, port, seconds):
+        run_load(port, requests, connections=options.connections, seconds=1.0)  # warm
+        load = run_load(port, requests, connections=options.connections, seconds=options.seconds)
+        return Measured(load, _memory_mib(process.pid), seconds)
+
+
+@contextmanager
+def _started(command: Sequence[str], first: bytes) -> Iterator[tuple[subprocess.Popen[bytes], int, float]]:
+    """A server on a free port, and the seconds until its first answer."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    began = time.perf_counter()
+    process = subprocess.Popen([*command, str(port)], env={**os.environ, **_ONE_THREAD})
+    try:
+        while True:
+            try:
+                run_load(port, [first], connections=1, seconds=0.001)
+                break
+            except ConnectionError:
+                if process.poll() is not None or time.perf_counter() - began > _LONGEST_START:
+                    sys.exit(f"{' '.join(command)} has not answered (exit code {process.poll()})")
+                time.sleep(0.02)
+        yield process, port, time.perf_counter() - began
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _memory_mib(pid: int) -> float:
+    whole = psutil.Process(pid)
+    return sum(one.memory_info().rss for one in [whole, *whole.children(recursive=True)]) / 2**20
+
+
+def _bodies(options: argparse.Namespace) -> list[bytes]:
+    """Questions of real test users, or, without data, histories of 1 to 50 items drawn at random."""
+    if options.data is not None:
+        from distilrec.run.finished import outside_ids
+        from distilrec.run.stages import load_prepared
+
+        prepared = load_prepared(options.data)
+        kept = prepared.split.test.histories
+        histories = [outside_ids(prepared, kept[row])[-50:] for row in range(min(500, len(kept)))]
+    else:
+        draw, ids = np.random.default_rng(0), pl.read_parquet(options.folder / "items.parquet")["item_id"]
+        histories = [ids.gather(draw.integers(0, len(ids), size=draw.integers(1, 51))).to_list() for _ in range(500)]
+    return [orjson.dumps({"history": history, "k": options.k}) for history in histories]
+
+
+def _show(found: Mapping[str, Sequence[Measured]], options: argparse.Namespace) -> None:
+    told = f"{options.connections} connections, {options.rounds} rounds of {options.seconds:g} s"
+    print(f"\n{told}, medians; k = {options.k}")
+    table = Table("server", "answers/s", "ours is", "p50 ms", "p99 ms", "resident MiB", "first answer s")
+    ours = statistics.median(one.load.per_second for one in next(iter(found.values())))
+    for name, rounds in found.items():
+        rate = statistics.median(one.load.per_second for one in rounds)
+        cells = [
+            f"{rate:,.0f}",
+            f"{ours / rate:.1f}x",
+            *(f"{statistics.median(one.load.percentile(p) for one in rounds):.2f}" for p in (50, 99)),
+            f"{statistics.median(one.memory_mib for one in rounds):.0f}",
+            f"{statistics.median(one.start_seconds for one in rounds):.2f}",
+        ]
+        table.add_row(name, *cells)
+    Console(width=120).print(table)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="what `distilrec export` wrote")
+    parser.add_argument("--data", type=Path, help="prepared data whose test users ask; left out, histories are made up")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each server is started and measured")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each load")
+    parser.add_argument("--connections", type=int, default=16, help="kept open at once")
+    parser.add_argument("-k", type=int, default=10, help="items asked for")
+    parser.add_argument("--no-litserve", dest="litserve", action="store_false", help="leave LitServe out")
+    parser.add_argument("--environments", type=Path, default=Path("runs/peers"), help="virtual environments of peers")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Servers and a load for `benchmarks/serve_speed.py`."""
