@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from distilrec.errors import SettingsError
-from distilrec.evaluate.beyond import Coverage, cases_in_tail, tail_items
+from distilrec.errors import DataError, SettingsError
+from distilrec.evaluate.beyond import Catalogue, Coverage, beyond_accuracy, cases_in_tail, tail_items
 from distilrec.evaluate.evaluation import evaluate
+from distilrec.evaluate.lists import top_lists
 from distilrec.types import Cases, Ragged
 
 
@@ -99,3 +100,35 @@ def test_whoever_watches_changes_no_number():
 def test_lists_longer_than_the_catalogue_are_refused():
     with pytest.raises(SettingsError, match="cut-off 5 is larger than the catalogue of 4 items"):
         Coverage(cases([[0]], [[1]]), 4, k=5)
+
+
+def test_all_measures_of_the_lists_are_columns_and_totals():
+    asked = cases([[3], [1]], [[0], [2]])
+    lists = top_lists(Fixed(4, 3, 2, 1), asked, k=2, quiet=True)
+    assert lists.tolist() == [[0, 1], [0, 2]]
+    plain = beyond_accuracy(lists, asked, Catalogue(counts=np.array([4, 2, 1, 0]), n_users=4))
+    assert plain.per_case.columns == [
+        f"{name}@2" for name in ("popularity", "popularity_lift", "novelty", "new_items", "serendipity")
+    ]
+    assert plain.per_case["popularity@2"].to_list() == [3, 5 / 2]
+    assert plain.per_case["novelty@2"].to_list() == [1 / 2, 2 / 2]
+    assert plain.totals == {"coverage@2": 3 / 4, "gini@2": pytest.approx(3 / 8), "entropy@2": 1.5}
+    known = Catalogue(
+        np.array([4, 2, 1, 0]), 4, vectors=np.eye(4, dtype=np.float32), categories=np.eye(4, dtype=np.float32)
+    )
+    more = beyond_accuracy(lists, asked, known).per_case
+    assert more["diversity@2"].to_list() == [1, 1]
+    assert more["category_diversity@2"].to_list() == [1, 1]
+    assert more["miscalibration@2"].min() > 0
+
+
+def test_measures_of_lists_are_compared_like_any_metric():
+    asked = cases([[3], [1]], [[0], [2]])
+    found = evaluate(Fixed(4, 3, 2, 1), asked, cutoffs=[2], quiet=True)
+    lists = top_lists(Fixed(4, 3, 2, 1), asked, k=2, quiet=True)
+    more = beyond_accuracy(lists, asked, Catalogue(np.array([4, 2, 1, 0]), 4)).per_case
+    assert found.with_columns(more).mean("popularity@2") == (3 + 5 / 2) / 2
+    with pytest.raises(DataError, match="1 rows for 2 cases; expected one each, in their order"):
+        found.with_columns(more.head(1))
+    with pytest.raises(DataError, match=r"popularity@2, popularity_lift@2, .* is there already; name the new metrics"):
+        found.with_columns(more).with_columns(more)

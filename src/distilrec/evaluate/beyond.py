@@ -1,16 +1,63 @@
-"""Whether a model reaches beyond what is popular: accuracy on the tail of the catalogue, and how much it ever shows."""
+"""What accuracy does not tell of the lists that a model shows: how new, varied and evenly spread they are."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from distilrec.errors import SettingsError
-from distilrec.evaluate.ranking import check_cutoffs
+from distilrec.evaluate.diversity import diversity_by_categories, diversity_by_vectors, miscalibration
+from distilrec.evaluate.exposure import coverage, entropy, gini, times_shown
+from distilrec.evaluate.lists import TopLists
+from distilrec.evaluate.novelty import average_popularity, novelty, popularity_lift, serendipity, share_of_new
 from distilrec.types import Cases, FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
 HEAD_SHARE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """What is known of the items, by row number."""
+
+    counts: IntArray  # [N], how often each was chosen in training
+    n_users: int  # users in training
+    vectors: FloatArray | None = None  # [N, F], what items are like, from their texts, say
+    categories: FloatArray | None = None  # [N, G], from `diversity.category_shares`
+
+
+@dataclass(frozen=True, eq=False)
+class Beyond:
+    """What was found of the lists."""
+
+    per_case: pl.DataFrame  # novelty@k, ... one row a case: for `Evaluation.with_columns`
+    totals: dict[str, float]  # coverage@k, gini@k, entropy@k: of all lists together
+
+
+def beyond_accuracy(lists: IntArray, cases: Cases, catalogue: Catalogue) -> Beyond:
+    """All measures of lists `[C, k]`, as `lists.top_lists` gives them; those of vectors and categories where known."""
+    counts = catalogue.counts
+    found = {
+        "popularity": average_popularity(lists, counts),
+        "popularity_lift": popularity_lift(lists, cases.histories, counts),
+        "novelty": novelty(lists, counts, catalogue.n_users),
+        "new_items": share_of_new(lists, counts),
+        "serendipity": serendipity(lists, cases.relevant, counts),
+    }
+    if catalogue.vectors is not None:
+        found["diversity"] = diversity_by_vectors(lists, catalogue.vectors)
+    if catalogue.categories is not None:
+        found["category_diversity"] = diversity_by_categories(lists, catalogue.categories)
+        found["miscalibration"] = miscalibration(lists, cases.histories, catalogue.categories)
+    shown, k = times_shown(lists, len(counts)), lists.shape[1]
+    totals = {"coverage": coverage(shown), "gini": gini(shown), "entropy": entropy(shown)}
+    return Beyond(
+        pl.DataFrame({f"{name}@{k}": values for name, values in found.items()}),
+        {f"{name}@{k}": value for name, value in totals.items()},
+    )
 
 
 def tail_items(counts: IntArray, *, head_share: float = HEAD_SHARE) -> BoolArray:
@@ -40,27 +87,19 @@ def cases_in_tail(cases: Cases, tail: BoolArray) -> BoolArray:
 
 
 class Coverage:
-    """The share of the catalogue that is among the best k items of at least one case.
+    """The share of the catalogue that is among the best k items of at least one case, of the cases seen so far.
 
-    Given to `evaluate` as `watch`, it costs no second ranking. Which of items with equal scores are shown is left open.
-    Ge, Delgado-Battenfeld and Jannach, RecSys 2010.
+    Given to `evaluate` as `watch`, it costs no second ranking.
     """
 
     def __init__(self, cases: Cases, n_items: int, *, k: int = 10, exclude_history: bool = True) -> None:
-        check_cutoffs([k], n_items)
-        self._histories = cases.histories if exclude_history else None
-        self._k, self._shown = k, np.zeros(n_items, dtype=np.bool_)
+        self._lists, self._n_items = TopLists(cases, n_items, k=k, exclude_history=exclude_history), n_items
 
     def __call__(self, rows: IntArray, scores: FloatArray) -> None:
         """Note what is shown in cases of these numbers [B], by their scores [B, N]."""
-        for row, own in zip(rows, scores, strict=True):
-            left = own.copy()
-            if self._histories is not None:
-                left[self._histories[int(row)]] = -np.inf
-            best = np.argpartition(left, len(left) - self._k)[-self._k :]
-            self._shown[best[np.isfinite(left[best])]] = True
+        self._lists(rows, scores)
 
     @property
     def share(self) -> float:
         """Of the cases that were seen so far."""
-        return float(self._shown.mean())
+        return coverage(times_shown(self._lists.items, self._n_items))

@@ -22,7 +22,7 @@ from distilrec.files import atomic_path, sha256_of_arrays, write_json
 from distilrec.types import Cases, IntArray, Ragged, Scorer
 
 TIES = "against the model"
-_ABOUT_THE_CASE = ("user", "history_length", "n_relevant")
+_ABOUT_THE_CASE = ("user", "history_length", "n_relevant", "n_pairs")
 _FORMAT = 1
 _KEY = "distilrec.evaluation"  # the name of our entry in the Parquet file's own metadata
 
@@ -61,6 +61,15 @@ class Evaluation:
     def _summary(self) -> dict[str, Interval]:
         intervals = bootstrap_intervals(self.per_user.select(self.metrics).to_numpy())
         return dict(zip(self.metrics, intervals, strict=True))
+
+    def with_columns(self, more: pl.DataFrame) -> Evaluation:
+        """The same with further metrics, a row a case: slices, intervals and comparisons then know them too."""
+        if more.height != self.per_user.height:
+            raise DataError(f"{more.height} rows for {self.per_user.height} cases; expected one each, in their order")
+        twice = [name for name in more.columns if name in self.per_user.columns]
+        if twice:
+            raise DataError(f"{', '.join(twice)} is there already; name the new metrics otherwise")
+        return replace(self, per_user=self.per_user.hstack(more))
 
     def save(self, folder: Path) -> None:
         """Write `per_user.parquet`, which holds everything, and `summary.json`, for people and other programs."""
@@ -138,7 +147,7 @@ def average(evaluations: Sequence[Evaluation]) -> Evaluation:
             raise DataError(f"evaluations to average have different metrics: {first.metrics} and {other.metrics}")
     tables = [evaluation.per_user.select(first.metrics).to_numpy() for evaluation in evaluations]
     means = pl.DataFrame(np.mean(tables, axis=0), schema=first.metrics)
-    return Evaluation(first.per_user.select(_ABOUT_THE_CASE).hstack(means), first.protocol)
+    return Evaluation(first.per_user.drop(first.metrics).hstack(means), first.protocol)
 
 
 def check_same_cases(a: Evaluation, b: Evaluation, *, names: tuple[str, str]) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from distilrec.errors import DataError, SettingsError
 from distilrec.evaluate.beyond import cases_in_tail, tail_items
 from distilrec.evaluate.bootstrap import Interval, bootstrap_interval
+from distilrec.evaluate.columns import in_quarters, labels_of
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.ranking import owners_of
 from distilrec.types import Cases, IntArray
@@ -115,7 +116,7 @@ def by_cold_items(cases: Cases, counts: IntArray, *, most: int = FEW) -> Slicing
 def by_user_column(cases: Cases, users: pl.DataFrame, column: str, *, separator: str | None = None) -> Slicing:
     """By a column of the table of users, whose row i is user i."""
     asked = pl.DataFrame({"case": np.arange(len(cases)), "row": cases.users})
-    return _joined(column, asked, _labels(users, column, separator, "users"), len(cases))
+    return _joined(column, asked, labels_of(users, column, separator, "users"), len(cases))
 
 
 def by_item_column(cases: Cases, items: pl.DataFrame, column: str, *, separator: str | None = None) -> Slicing:
@@ -125,7 +126,7 @@ def by_item_column(cases: Cases, items: pl.DataFrame, column: str, *, separator:
     many kinds are put into quarters.
     """
     asked = pl.DataFrame({"case": owners_of(cases.relevant), "row": cases.relevant.values})
-    return _joined(f"{column} of the answer", asked, _labels(items, column, separator, "items"), len(cases))
+    return _joined(f"{column} of the answer", asked, labels_of(items, column, separator, "items"), len(cases))
 
 
 def check_members(members: BoolArray, found: Evaluation) -> None:
@@ -136,31 +137,9 @@ def check_members(members: BoolArray, found: Evaluation) -> None:
         )
 
 
-def _labels(table: pl.DataFrame, column: str, separator: str | None, what: str) -> pl.DataFrame:
-    """Columns row and label; one row of text for each value that a row of the table has."""
-    if column not in table.columns:
-        raise SettingsError(f"the table of {what} has no column {column!r}; it has {', '.join(table.columns)}")
-    values = table.select(pl.int_range(pl.len()).alias("row"), pl.col(column).alias("label"))
-    if separator is not None:
-        values = values.with_columns(label=pl.col("label").cast(pl.String).str.split(separator))
-    if isinstance(values.schema["label"], pl.List):
-        values = values.explode("label")
-    values = values.drop_nulls("label").with_columns(pl.col("label").cast(pl.String))
-    numbers = values["label"].cast(pl.Float64, strict=False)
-    if numbers.null_count() == 0 and numbers.n_unique() > _MOST_GROUPS:
-        return values.with_columns(label=_quarters(numbers))
-    return values
-
-
-def _quarters(numbers: pl.Series) -> pl.Series:
-    edges = np.unique(np.quantile(numbers.to_numpy(), [0.25, 0.5, 0.75]))
-    between = [f"from {low:g} to below {high:g}" for low, high in pairwise(edges)]
-    labels = [f"below {edges[0]:g}", *between, f"from {edges[-1]:g}"]
-    return pl.Series(labels).gather(np.searchsorted(edges, numbers.to_numpy(), side="right"))
-
-
 def _joined(name: str, asked: pl.DataFrame, labels: pl.DataFrame, n_cases: int) -> Slicing:
     """Groups by label, the largest first; small ones beyond the tenth are joined."""
+    labels = labels.with_columns(label=in_quarters(labels["label"], most=_MOST_GROUPS))
     pairs = asked.join(labels, on="row").select("case", "label").unique()
     sizes = pairs.group_by("label").len().sort(["len", "label"], descending=[True, False])
     named = sizes["label"].to_list()
