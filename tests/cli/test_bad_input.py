@@ -217,7 +217,7 @@ def test_evaluate_names_the_folder_that_is_missing(command, finished, tmp_path):
         (["--cutoffs", "ten"], "--cutoffs 'ten': expected whole numbers separated by commas"),
         (["--cutoffs", "0"], "cut-off 0 is not a length of a list"),
         (["--cutoffs", "99"], "cut-off 99 is larger than the catalogue of 24 items"),
-        (["--cutoffs", "5", "--cases", "train"], "cases 'train' are unknown; choose test or validation"),
+        (["--cutoffs", "5", "--cases", "train"], "cases 'train' are unknown; choose test, validation or last_event"),
     ],
 )
 def test_evaluate_names_an_option_that_makes_no_sense(command, finished, arguments, part):

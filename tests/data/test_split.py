@@ -196,3 +196,15 @@ def test_nothing_asked_for_is_trained_on_and_histories_are_earlier(sequences, ki
 def is_subsequence(part, whole):
     rest = iter(whole)
     return all(item in rest for item in part)
+
+
+def test_a_split_by_time_also_knows_each_users_last_event_of_its_test_period():
+    """From second 3 on is test: u has two events there, v one, and w none."""
+    cut = {"validation_from": datetime.fromtimestamp(2, UTC), "test_from": datetime.fromtimestamp(3, UTC)}
+    parts = split(build(u="abcde", v="acbd", w="ab"), SplitSettings(kind="time", **cut))
+    assert asked(parts.test) == [(0, "abc", "de"), (1, "acb", "d")]
+    assert asked(parts.last_event) == [(0, "abcd", "e"), (1, "acb", "d")]
+
+
+def test_a_split_of_another_kind_has_no_second_protocol():
+    assert split(build(u="abcd"), SplitSettings()).last_event is None

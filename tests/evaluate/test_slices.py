@@ -98,7 +98,7 @@ def test_beyond_ten_values_the_rare_ones_are_joined():
     slicing = by_user_column(asking(*[[0]] * 13), pl.DataFrame({"job": jobs}), "job")
     assert len(slicing.groups) == 10
     assert found(slicing)["job 11"] == [11, 12]
-    assert len(found(slicing)["other"]) == 3
+    assert len(found(slicing)["all others"]) == 3
 
 
 def test_an_unknown_column_is_refused():
@@ -121,6 +121,8 @@ def test_groups_of_other_cases_are_refused():
         slice_table(evaluation([1, 0]), [by_history_length(asking([0]))])
 
 
-def test_the_standard_slicings_are_four():
-    names = [slicing.name for slicing in standard_slicings(asking([0]), np.array([3]))]
+def test_the_standard_slicings_are_those_of_four_that_part_the_cases():
+    asked = cases([[1], [1] * 9], [[0], [2]])
+    names = [slicing.name for slicing in standard_slicings(asked, np.array([9, 9, 3]))]
     assert names == ["events in the history", "popularity of the answer", "cold users", "cold items"]
+    assert standard_slicings(asking([0]), np.array([3])) == []

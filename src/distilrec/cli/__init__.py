@@ -6,7 +6,7 @@ import sys
 import warnings
 from typing import TextIO
 
-from distilrec.cli import knowledge, look, size, stages, students, whole  # noqa: F401  (they add their commands to `app`)
+from distilrec.cli import judge, knowledge, look, size, stages, students, whole  # noqa: F401  (they add their commands to `app`)
 from distilrec.cli.app import app
 from distilrec.errors import DistilRecError
 

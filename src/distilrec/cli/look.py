@@ -1,4 +1,4 @@
-"""Commands that look at things: check, recommend, compare, evaluate."""
+"""Commands that look at things: check, recommend."""
 
 from __future__ import annotations
 
@@ -64,51 +64,6 @@ def recommend(
     show_recommendations(recommender, recommender.recommend([ids], k=k, exclude_history=not keep_history))
 
 
-@app.command()
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="A run's folder or an artefact.")],
-    data: Annotated[Path, typer.Argument(help="Prepared data: the folder that `distilrec data` wrote.")],
-    out: Annotated[Path | None, typer.Option(help="Where to keep every user's values.")] = None,
-    cases: Annotated[str, typer.Option(help="test or validation.")] = "test",
-    cutoffs: Annotated[str, typer.Option(help="Lengths of the lists that metrics look at.")] = "5,10,20",
-    exclude_history: Annotated[bool, typer.Option(help="Leave items of the history out of the ranking.")] = True,
-) -> None:
-    """Rank the whole catalogue for held-out cases and print every metric with its interval."""
-    from distilrec.cli.options import numbers_from
-    from distilrec.cli.show import show_evaluation
-    from distilrec.config import parse
-    from distilrec.recommender import Recommender
-    from distilrec.run.recipe import EvaluateStage
-    from distilrec.run.stages import judge, load_prepared
-
-    chosen = {"cutoffs": numbers_from(cutoffs, "--cutoffs"), "exclude_history": exclude_history}
-    settings = parse(EvaluateStage, chosen, where="options")
-    found = judge(Recommender.from_pretrained(artefact_of(model)), load_prepared(data), settings, on=cases)
-    if out is not None:
-        found.save(out)
-    show_evaluation(found)
-
-
-@app.command()
-def compare(
-    a: Annotated[Path, typer.Argument(help="A run's folder (its distilled student) or an evaluation's folder.")],
-    b: Annotated[Path, typer.Argument(help="The same for the other side.")],
-    metric: Annotated[str, typer.Option(help="What to compare by.")] = "ndcg@10",
-) -> None:
-    """Say whether a differs from b, by a paired bootstrap over users."""
-    from distilrec.evaluate.compare import compare as compare_evaluations
-    from distilrec.evaluate.evaluation import Evaluation
-
-    sides = [Evaluation.load(_evaluation_of(path)) for path in (a, b)]
-    comparison = compare_evaluations(sides[0], sides[1], metric=metric, names=(str(a), str(b)))
-    typer.echo(comparison.sentence())
-
-
 def artefact_of(path: Path) -> Path:
     """The artefact of a run's folder, or the folder itself."""
     return path / "artefact" if (path / "artefact").is_dir() else path
-
-
-def _evaluation_of(path: Path) -> Path:
-    inside = path / "evaluation" / "distilled"
-    return inside if inside.is_dir() else path

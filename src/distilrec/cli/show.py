@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from distilrec.evaluate.accuracy import METRICS_AT_K
 from distilrec.evaluate.compare import metric_title
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.recommender import Recommender
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # it loads torch
 
 _WIDE = 160
 _NARROW = 130
+_USUAL = ("ndcg", "recall", "hit_rate", "mrr")
 
 
 def show_run(run: Run) -> None:
@@ -76,10 +78,13 @@ def _cell(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def show_evaluation(found: Evaluation) -> None:
-    """Every metric with its interval."""
+def show_evaluation(found: Evaluation, *, every: bool = False) -> None:
+    """The usual metrics of accuracy, or every one, with their intervals."""
+    wanted = {*METRICS_AT_K, "auc"} if every else _USUAL
     rows = [
-        [metric_title(name), f"{i.mean:.5f}", f"{i.low:.5f} to {i.high:.5f}"] for name, i in found.summary().items()
+        [metric_title(name), f"{i.mean:.5f}", f"{i.low:.5f} to {i.high:.5f}"]
+        for name, i in found.summary().items()
+        if name.partition("@")[0] in wanted
     ]
     print_table(["metric", "mean", "95 % interval"], rows)
     history = "left out" if found.protocol["exclude_history"] else "not left out"

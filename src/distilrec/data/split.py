@@ -63,6 +63,8 @@ class Split:
     validation: Cases
     test: Cases
     notes: list[str]
+    last_event: Cases | None = None
+    """Of a split by time: what leave-last-out would ask of its test period, of the same models."""
 
     def digest(self) -> str:
         """SHA-256 of the sequences and the cases."""
@@ -95,7 +97,8 @@ def split(interactions: Interactions, settings: SplitSettings) -> Split:
             )
     if not len(train):
         raise DataError(f"{settings.kind}: nothing is left to learn from ({'; '.join(notes)})")
-    return Split(train, train_users, cases["validation"], cases["test"], notes)
+    last_event = _last_event(log, masks, settings) if settings.kind == "time" else None
+    return Split(train, train_users, cases["validation"], cases["test"], notes, last_event)
 
 
 @dataclass(frozen=True)
@@ -204,6 +207,16 @@ def _by_time(log: _Log, settings: SplitSettings) -> _Masks:
     if not known.all():
         notes.append(f"{int((~known).sum()):,} events have no time; left out of the split")
     return _Masks(before, (before, middle & ~before), (middle, known & ~middle), tuple(notes))
+
+
+def _last_event(log: _Log, masks: _Masks, settings: SplitSettings) -> Cases | None:
+    """Each user's last event, where it lies in the test period, given all before it; none where nobody has such.
+
+    Whoever was trained on the split learnt from none of these, so both protocols can judge the same models.
+    """
+    asked = masks.test[1] & (log.from_end == 0)
+    cases, _ = log.cases(log.from_end > 0, asked, settings)
+    return cases if len(cases) else None
 
 
 def _moment(cut: float | datetime, in_order: IntArray) -> int:

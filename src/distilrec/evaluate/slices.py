@@ -26,6 +26,7 @@ BoolArray = NDArray[np.bool_]
 LENGTHS = (5, 10, 20, 50)
 FEW = 5
 _MOST_GROUPS = 10
+_REST = "all others"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +59,18 @@ def slice_table(found: Evaluation, slicings: Sequence[Slicing], *, metric: str =
 
 
 def standard_slicings(cases: Cases, counts: IntArray) -> list[Slicing]:
-    """What nearly everybody asks: by history, by popularity of the answer, cold users and cold items.
+    """What nearly everybody asks: history, popularity of the answer, cold users and items; those that part the cases.
 
     Args:
         counts: how often each item was chosen in training, [N].
     """
-    return [
+    found = (
         by_history_length(cases),
         by_target_popularity(cases, counts),
         by_cold_users(cases),
         by_cold_items(cases, counts),
-    ]
+    )
+    return [slicing for slicing in found if len(slicing.groups) > 1]
 
 
 def by_history_length(cases: Cases, edges: Sequence[int] = LENGTHS) -> Slicing:
@@ -145,8 +147,8 @@ def _joined(name: str, asked: pl.DataFrame, labels: pl.DataFrame, n_cases: int) 
     named = sizes["label"].to_list()
     if len(named) > _MOST_GROUPS:
         named = named[: _MOST_GROUPS - 1]
-        pairs = pairs.with_columns(label=pl.when(pl.col("label").is_in(named)).then("label").otherwise(pl.lit("other")))
-        named = list(dict.fromkeys([*named, "other"]))
+        pairs = pairs.with_columns(label=pl.when(pl.col("label").is_in(named)).then("label").otherwise(pl.lit(_REST)))
+        named = list(dict.fromkeys([*named, _REST]))
     groups = {}
     for label in named:
         groups[label] = np.zeros(n_cases, dtype=np.bool_)

@@ -29,6 +29,7 @@ from distilrec.encode.items import encode_items
 from distilrec.encode.settings import EncodeSettings
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.evaluate.evaluation import Evaluation, evaluate
+from distilrec.evaluate.scoring import Watch
 from distilrec.files import atomic_path, read_json, write_json
 from distilrec.knowledge import KnowledgeSource
 from distilrec.models.kinds import Model
@@ -38,7 +39,7 @@ from distilrec.recommender import POPULARITY_COLUMN, Recommender
 from distilrec.run.folder import Say
 from distilrec.run.recipe import BaselineSettings, DataSettings, EvaluateStage
 from distilrec.seeding import derive_seed
-from distilrec.types import FloatArray
+from distilrec.types import Cases, FloatArray
 
 _SPLIT, _CHECKPOINT, _TRAINING = "split.json", "checkpoint.safetensors", "training.json"
 _VECTORS, _ENCODER = "vectors.npy", "encoder.json"
@@ -55,6 +56,16 @@ class Prepared:
 
     interactions: Interactions
     split: Split
+
+    def cases(self, name: str) -> Cases:
+        """The cases of that name: test, validation, or last_event of a split by time."""
+        known = {"test": self.split.test, "validation": self.split.validation, "last_event": self.split.last_event}
+        if name not in known:
+            raise SettingsError(f"cases {name!r} are unknown; choose test, validation or last_event")
+        found = known[name]
+        if found is None:
+            raise SettingsError("only a split by time has last_event; prepare the data with --set split.kind=time")
+        return found
 
     def catalogue(self) -> pl.DataFrame:
         """The items with how often each was chosen in training: what a `Recommender` needs."""
@@ -232,14 +243,26 @@ def validator(prepared: Prepared, settings: EvaluateStage) -> Validate:
     return validate
 
 
-def judge(recommender: Recommender, prepared: Prepared, settings: EvaluateStage, *, on: str = "test") -> Evaluation:
-    """Evaluate on the test cases, or on the validation cases."""
-    cases = {"test": prepared.split.test, "validation": prepared.split.validation}
-    if on not in cases:
-        raise SettingsError(f"cases {on!r} are unknown; choose test or validation")
+def judge(
+    recommender: Recommender,
+    prepared: Prepared,
+    settings: EvaluateStage,
+    *,
+    on: str = "test",
+    watch: Watch | None = None,
+    quiet: bool = True,
+) -> Evaluation:
+    """Evaluate on the test cases, or on others of the split."""
+    cases = prepared.cases(on)
     check_same_catalogue(recommender, prepared, "the model")
     return evaluate(
-        recommender, cases[on], cutoffs=settings.cutoffs, exclude_history=settings.exclude_history, split=on, quiet=True
+        recommender,
+        cases,
+        cutoffs=settings.cutoffs,
+        exclude_history=settings.exclude_history,
+        split=on,
+        watch=watch,
+        quiet=quiet,
     )
 
 
