@@ -90,7 +90,10 @@ def test_channels_begin_as_averages_over_two_items_to_the_whole_history(max_leng
     np.testing.assert_allclose(1 / shares.detach(), spans, rtol=1e-5)
 
 
-SIZES = {"width": 6, "blocks": 1, "state_ratio": 1, "feedforward_ratio": 2}
+SIZES = {"width": 6, "blocks": 1, "state_ratio": 1, "feedforward_ratio": 2} | {
+    "state": 5,
+    "feedforward_widths": (3, 4),
+}
 DROPOUTS = ["dropout", "embedding_dropout"]
 
 

@@ -62,7 +62,10 @@ def test_the_mode_is_put_back_even_when_scoring_fails(model):
     assert model.training
 
 
-SIZES = {"width": 16, "blocks": 3, "feedforward_ratio": 1, "positions": "none", "max_length": 9}
+SIZES = {"width": 16, "blocks": 3, "feedforward_ratio": 1, "positions": "none", "max_length": 9} | {
+    "feedforward_widths": (5, 6),
+    "block_heads": (1, 2),
+}
 DROPOUTS = ["dropout", "embedding_dropout"]
 
 
@@ -84,6 +87,20 @@ def test_each_size_changes_how_much_is_learnt(model, field, value):
 def test_no_setting_is_left_out():
     """Blocks of other forms have their own tests, in test_gated_blocks.py."""
     assert {*SIZES, *DROPOUTS, "heads", "block"} == TransformerSettings.model_fields.keys()
+
+
+@pytest.mark.parametrize("field", ["feedforward_widths", "block_heads"])
+def test_what_is_said_for_each_block_must_be_said_for_all(field):
+    for wrong in ((3,), (3, 0)):
+        with pytest.raises(SettingsError, match=rf"{field} is \(3.*\); expected a number from 1 for each of 2 blocks"):
+            make(SHAPE.with_changes(**{field: wrong}))
+    with pytest.raises(SettingsError, match="block hstu has no feed-forward layer and keeps its heads"):
+        make(SHAPE.with_changes(block="hstu", **{field: (1, 2)}))
+
+
+def test_a_block_with_fewer_heads_has_heads_as_wide_as_before():
+    block = make(SHAPE.with_changes(block_heads=(1, 2))).blocks[0]
+    assert (block.head_width, block.attention_out.in_features) == (4, 4)
 
 
 def test_without_places_one_block_sees_which_items_came_but_not_their_order():

@@ -120,7 +120,7 @@ def test_state_that_is_not_its_own_is_refused(change, message):
     [
         ({"half_life": 0}, "half_life: Input should be greater than 0"),
         ({"hidden_ratio": 0}, "hidden_ratio: Input should be greater than 0"),
-        ({"hidden": 2}, "unknown setting 'hidden'; did you mean 'hidden_ratio'"),
+        ({"hiden": 2}, "unknown setting 'hiden'; did you mean 'hidden'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(values, message):

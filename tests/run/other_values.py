@@ -25,6 +25,8 @@ OTHER_SHAPE = {
     "block": "ligr",
     "feedforward_ratio": "2",
     "positions": "none",
+    "feedforward_widths": "[5]",
+    "block_heads": "[1]",
     "dropout": "0.5",
     "embedding_dropout": "0.5",
 }
@@ -50,6 +52,7 @@ OTHER_STUDENT = OTHER_SHAPE | {
     "half_life": "3",
     "decays": "2",
     "state_ratio": "1",
+    "state": "5",
     "alpha": "0.9",
     "tables": "tied",
     "projection": "false",

@@ -15,6 +15,7 @@ from distilrec.storage import (
     Integers,
     LowRank,
     QuotientRemainder,
+    SharedRows,
     Sparse,
 )
 
@@ -33,6 +34,8 @@ FORMS = [
     LowRank(rank=2, left="int8", right="int4"),
     Sparse(),
     Sparse(values="int8"),
+    SharedRows(),
+    SharedRows(rows="int8"),
 ]
 
 
@@ -68,6 +71,7 @@ def test_a_part_of_another_type_is_refused(form, name):
 def fitted_to_others():
     """Parts whose shape another part must fit; where one part alone has the rows, fewer are a shorter table."""
     alone = {"float32-values", "float16-values", "bfloat16-values", "codebooks-codes", "low_rank-left"}
+    alone |= {"shared_rows-index"}
     return [part for part in every_part() if part.id not in alone] + [
         pytest.param(form, name) for form in FORMS[8:9] + FORMS[10:11] for name in parts_of(form)
     ]

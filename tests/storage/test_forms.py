@@ -20,6 +20,7 @@ from distilrec.storage import (
     Integers,
     LowRank,
     QuotientRemainder,
+    SharedRows,
     Sparse,
 )
 
@@ -39,6 +40,7 @@ BOUNDS = {
     Int8(scales="float32"): lambda table: largest_of_rows(table) / 127 / 2 * ROUGHEST_SCALE + TINY,
     Sparse(): lambda table: 0 * table,
     Sparse(values=Float16()): lambda table: np.abs(table) / 2048 + 2**-25,
+    SharedRows(): lambda table: 0 * table,
 }
 SHAKY = {
     Int4(): "the best scale cuts the largest numbers off",
@@ -242,8 +244,21 @@ def test_hashed_rows_are_sums_of_the_rows_that_the_seed_names():
     assert (Hashed(n_rows=50, buckets=7, hashes=3, seed=2).rows() != rows).any()
 
 
+def test_equal_rows_are_stored_once_and_found_by_small_numbers():
+    table = np.array([[1, 2], [3, 4], [1, 2], [1, 2]], np.float32)
+    parts = SharedRows().encode(table)
+    assert parts["rows"].tolist() == [[1, 2], [3, 4]]
+    assert (parts["index"].tolist(), parts["index"].dtype) == ([0, 1, 0, 0], np.uint8)
+
+
+def test_an_index_beyond_the_rows_is_refused():
+    parts = SharedRows().encode(np.eye(2, dtype=np.float32))
+    with pytest.raises(ArtifactError, match="shared_rows: the index does not fit 1 rows; the file is damaged"):
+        SharedRows().decode({**parts, "rows": parts["rows"][:1]})
+
+
 @pytest.mark.parametrize("form", [QuotientRemainder(n_rows=4, buckets=2), Hashed(n_rows=4, buckets=2)], ids=str)
-def test_a_finished_table_cannot_be_made_into_shared_rows(form):
+def test_a_finished_table_cannot_be_hashed(form):
     with pytest.raises(SettingsError, match=f"cannot be stored as {form.form}, which is learnt in training"):
         form.encode(np.ones((4, 2), np.float32))
 

@@ -5,15 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Discriminator, Tag
 
+from distilrec.compress.prune_items import PruneItems, prune_items
+from distilrec.compress.prune_layers import PruneLayers, prune_layers
+from distilrec.compress.prune_units import PruneHeads, PruneUnits, prune_heads, prune_units
+from distilrec.compress.prune_weights import PruneWeights, prune_weights
+from distilrec.compress.prune_width import PruneWidth, prune_width
 from distilrec.compress.quantise import Quantise, quantise
+from distilrec.compress.quantise_aware import QuantiseAware, quantise_aware
 from distilrec.compress.retraining import Retrain, Retraining, retrain
+from distilrec.compress.share import (
+    CodebookTable,
+    HashedTable,
+    LowRankTable,
+    QuotientRemainderTable,
+    ShareLayers,
+    share_layers,
+    share_table,
+)
 from distilrec.config import Settings, tag_by_kind
 from distilrec.errors import SettingsError
 from distilrec.recommender import Recommender
 
-__all__ = ["Compression", "Retraining", "compress", "method_kinds"]
+__all__ = ["Compression", "Retraining", "compress", "method_kinds", "settings_of"]
 
 Method = Callable[[Recommender, Any, Retraining | None], Recommender]
 
@@ -24,11 +40,36 @@ def _quantise(recommender: Recommender, settings: Quantise, training: Retraining
 
 _METHODS: Mapping[type[Settings], Method] = {
     Quantise: _quantise,
+    QuantiseAware: quantise_aware,
+    PruneWeights: prune_weights,
+    PruneUnits: prune_units,
+    PruneHeads: prune_heads,
+    PruneLayers: prune_layers,
+    PruneWidth: prune_width,
+    PruneItems: prune_items,
+    LowRankTable: share_table,
+    CodebookTable: share_table,
+    HashedTable: share_table,
+    QuotientRemainderTable: share_table,
+    ShareLayers: share_layers,
     Retrain: retrain,
 }
 
 Compression = Annotated[
-    Annotated[Quantise, Tag("<quantise>")] | Annotated[Retrain, Tag("<retrain>")],
+    Annotated[Quantise, Tag("<quantise>")]
+    | Annotated[QuantiseAware, Tag("<quantise_aware>")]
+    | Annotated[PruneWeights, Tag("<prune_weights>")]
+    | Annotated[PruneUnits, Tag("<prune_units>")]
+    | Annotated[PruneHeads, Tag("<prune_heads>")]
+    | Annotated[PruneLayers, Tag("<prune_layers>")]
+    | Annotated[PruneWidth, Tag("<prune_width>")]
+    | Annotated[PruneItems, Tag("<prune_items>")]
+    | Annotated[LowRankTable, Tag("<low_rank>")]
+    | Annotated[CodebookTable, Tag("<codebooks>")]
+    | Annotated[HashedTable, Tag("<hashed>")]
+    | Annotated[QuotientRemainderTable, Tag("<quotient_remainder>")]
+    | Annotated[ShareLayers, Tag("<share_layers>")]
+    | Annotated[Retrain, Tag("<retrain>")],
     Discriminator(
         tag_by_kind(),
         custom_error_type="unknown_kind",
@@ -42,6 +83,18 @@ Compression = Annotated[
 def method_kinds() -> list[str]:
     """The names of all methods."""
     return [str(settings.model_fields["kind"].default) for settings in _METHODS]
+
+
+def settings_of(kind: str) -> type[Settings]:
+    """The settings class of a method.
+
+    Raises:
+        SettingsError: there is no such method.
+    """
+    found = {str(settings.model_fields["kind"].default): settings for settings in _METHODS}
+    if kind not in found:
+        raise SettingsError(f"there is no compression of kind {kind!r}; known kinds: {', '.join(found)}")
+    return found[kind]
 
 
 def compress(recommender: Recommender, methods: Sequence[Settings], training: Retraining | None = None) -> Recommender:
@@ -58,8 +111,10 @@ def compress(recommender: Recommender, methods: Sequence[Settings], training: Re
         training: for methods that train or measure the model.
 
     Raises:
-        SettingsError: a method does not apply to this model or after those before it, or lacks `training`.
+        SettingsError: a method does not apply to this model or after those before it, or lacks `training`; or the
+            model holds NaN or infinity.
     """
+    _refuse_infinite(recommender)
     for settings in methods:
         method = _METHODS.get(type(settings))
         if method is None:
@@ -68,3 +123,11 @@ def compress(recommender: Recommender, methods: Sequence[Settings], training: Re
             )
         recommender = method(recommender, settings, training)
     return recommender
+
+
+def _refuse_infinite(recommender: Recommender) -> None:
+    for name, array in recommender.model.state().items():
+        if not np.isfinite(array).all():
+            raise SettingsError(
+                f"{name} holds NaN or infinity, which nothing compresses; the model is damaged or its training diverged"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
@@ -24,11 +24,9 @@ VectorForm = Annotated[
 _ANY_RANK = (Int8, Float16, BFloat16)
 
 
-class Quantise(Settings):
+class GroupForms(Settings):
     """In which form each group of a model's arrays is stored; none leaves a group as it is."""
 
-    kind: Literal["quantise"] = "quantise"
-    """Its name."""
     table: TableForm | None = Int8()
     """The item table: most of a recommender."""
     matrices: TableForm | None = Int8()
@@ -37,10 +35,17 @@ class Quantise(Settings):
     """Biases, norms, similarities of item-kNN: whatever has one dimension."""
 
     @model_validator(mode="after")
-    def _something_to_do(self) -> Quantise:
+    def _something_to_do(self) -> Self:
         if self.table is None and self.matrices is None and self.vectors is None:
             raise ValueError("quantise has nothing to do; give a form to table, matrices or vectors")
         return self
+
+
+class Quantise(GroupForms):
+    """Arrays are rounded as they are: no training."""
+
+    kind: Literal["quantise"] = "quantise"
+    """Its name."""
 
 
 PRESETS: Mapping[str, Quantise] = {
@@ -73,7 +78,7 @@ def quantise(recommender: Recommender, settings: Quantise | str = "int8") -> Rec
     return restored(recommender, packed.storing(forms), done=chosen)
 
 
-def forms_for(packed: Packed, settings: Quantise) -> dict[str, Form]:
+def forms_for(packed: Packed, settings: GroupForms) -> dict[str, Form]:
     """The form for each array that settings speak of, by name."""
     chosen: dict[str, Form] = {}
     for name in packed.names():
@@ -86,7 +91,7 @@ def forms_for(packed: Packed, settings: Quantise) -> dict[str, Form]:
     return chosen
 
 
-def _form_for(name: str, array: Array, settings: Quantise) -> Form | None:
+def _form_for(name: str, array: Array, settings: GroupForms) -> Form | None:
     if array.dtype.kind in "iu":
         return Integers()
     if array.ndim < 2:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from distilrec.compress.steps import packed_of, restored
@@ -16,13 +15,17 @@ from distilrec.data.batches import Windows
 from distilrec.distil.loop import Validate, train
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.errors import SettingsError
+from distilrec.files import sha256_of_arrays, sha256_of_value
 from distilrec.knowledge import KnowledgeSource
 from distilrec.models.kinds import rebuild
+from distilrec.models.learnt_forms import learn_in_form, refresh, stored_parts
 from distilrec.models.product_form import ProductForm
+from distilrec.models.rounding import as_array
 from distilrec.models.students import student_kinds
 from distilrec.recommender import Recommender
 from distilrec.seeding import derive_seed
-from distilrec.storage import Packed
+from distilrec.storage import Alias, Form, Packed
+from distilrec.storage.form import Array
 from distilrec.types import FloatArray, Ragged
 
 
@@ -74,18 +77,37 @@ def needs_training(recommender: Recommender, settings: Settings, training: Retra
     Raises:
         SettingsError: one of the two is not so.
     """
-    kind = getattr(settings, "kind", type(settings).__name__)
     if training is None:
         raise SettingsError(
-            f"{kind} trains or measures the model, and there is nothing to do so with; give training sequences and a "
-            "validation (Retraining)"
+            f"{_kind(settings)} trains or measures the model, and there is nothing to do so with; give training "
+            "sequences and a validation (Retraining)"
         )
+    needs_student(recommender, settings)
+    return training
+
+
+def needs_student(recommender: Recommender, settings: Settings) -> None:
+    """Refuse what has no network that could be changed and trained here."""
     if recommender.model.kind not in student_kinds():
         raise SettingsError(
-            f"{kind} is for students ({', '.join(student_kinds())}); a model of kind {recommender.model.kind} can be "
-            "quantised"
+            f"{_kind(settings)} is for students ({', '.join(student_kinds())}); a model of kind "
+            f"{recommender.model.kind} can be quantised"
         )
-    return training
+
+
+def _kind(settings: Settings) -> str:
+    return str(getattr(settings, "kind", type(settings).__name__))
+
+
+def score_of(
+    recommender: Recommender, state: Mapping[str, Array], training: Retraining, *, settings: Settings | None = None
+) -> float:
+    """The validation score of the model with other weights, and another shape where settings are given."""
+    model = recommender.model
+    shape = (settings or model.settings).model_dump(mode="json")
+    network = rebuild(model.kind, shape, state)
+    assert isinstance(network, ProductForm)
+    return training.validate(network)
 
 
 def student_of(recommender: Recommender, packed: Packed) -> ProductForm:
@@ -95,35 +117,100 @@ def student_of(recommender: Recommender, packed: Packed) -> ProductForm:
     return model
 
 
-def trained(recommender: Recommender, packed: Packed, training: Retraining) -> tuple[Packed, dict[str, Any]]:
-    """Train what `packed` holds; the best of all epochs and the start, and facts about it."""
-    if packed.forms:
-        raise SettingsError("retrain: arrays that are stored in forms are not trained yet")
+def trained(
+    recommender: Recommender,
+    packed: Packed,
+    training: Retraining,
+    *,
+    before: Packed | None = None,
+    reassign: bool = False,
+) -> tuple[Packed, dict[str, Any]]:
+    """Train what `packed` holds in the forms it holds it in; the best of all epochs and the start, and facts about it.
+
+    Validation sees what the stored parts decode to, and so does every step. Scales are chosen anew after each epoch.
+
+    Args:
+        before: the same arrays before they were rounded, which learning goes on from.
+        reassign: whether codes of codebooks are found anew after each epoch, instead of kept.
+    """
     model = student_of(recommender, packed)
-    facts = _train(model, training, training.validate)
-    return Packed.of(model.state()), facts
+    _share_layers(model, packed)
+    for name, form in packed.forms.items():
+        if isinstance(form, Alias):
+            continue
+        owner, leaf = _owner(model, name)
+        table = (before or packed).array(name) if reassign else None
+        learn_in_form(owner, leaf, form, _plain(name, form, packed, before), latent=table)
+    facts = _train(model, training, _told(packed, before, reassign))
+    return _packed(model, packed), facts
 
 
-def _train(model: ProductForm, training: Retraining, validate: Validate) -> dict[str, Any]:
+def _plain(name: str, form: Form, packed: Packed, before: Packed | None) -> dict[str, Array]:
+    """The parts that learning begins with, rounded as little as is known."""
+    if not form.slots:
+        return {"values": (before or packed).array(name)}
+    held = before.forms.get(name) if before is not None else None
+    if before is not None and held is not None and type(held) is type(form):
+        return held.unpack(before.parts(name))
+    return form.unpack(packed.parts(name))
+
+
+def _share_layers(model: nn.Module, packed: Packed) -> None:
+    """Layers whose arrays are one another's become one layer, so that they stay so."""
+    for name, form in packed.forms.items():
+        if isinstance(form, Alias):
+            path = name.rpartition(".")[0]
+            parent, _, last = path.rpartition(".")
+            model.get_submodule(parent)._modules[last] = _owner(model, form.of)[0]
+
+
+def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+    path, _, leaf = name.rpartition(".")
+    return model.get_submodule(path), leaf
+
+
+def _packed(model: nn.Module, packed: Packed) -> Packed:
+    """What the model holds by now, stored as `packed` is."""
+    arrays: dict[str, Array] = {}
+    for name in packed.names():
+        form, (owner, leaf) = packed.forms.get(name), _owner(model, name)
+        if form is None:
+            arrays[name] = as_array(getattr(owner, leaf))
+        elif not isinstance(form, Alias):
+            arrays |= {f"{name}/{part}": array for part, array in stored_parts(owner, leaf).items()}
+    return Packed(arrays, packed.forms)
+
+
+def _train(model: ProductForm, training: Retraining, told: str) -> dict[str, Any]:
     """Train in place; what was best at the start stays."""
-    start, before = validate(model), _copy(model)
-    seed = derive_seed(training.seed, "retraining")
+
+    def validate(network: nn.Module) -> float:
+        refresh(network)
+        return training.validate(network)
+
+    start, first = validate(model), _copy(model)
     report = train(
         model,
         Windows.cut(training.sequences, max_length=model.max_length),
         validate=validate,
-        settings=training.train.with_changes(seed=seed),
+        settings=training.train.with_changes(seed=derive_seed(training.seed, "retraining")),
         knowledge=training.knowledge,
         distil=training.distil if training.knowledge is not None else None,
         advantage=training.advantage,
+        checkpoint_path=training.checkpoints / f"{told[:16]}.safetensors" if training.checkpoints else None,
         name="Training again",
         quiet=training.quiet,
     )
     if report.best_score < start:
-        model.load_state_dict(before)
+        model.load_state_dict(first)
     return {"score_before": start, "score_after": max(start, report.best_score), "epochs": len(report.epochs)}
 
 
-def _copy(model: nn.Module) -> Mapping[str, Tensor]:
-    with torch.no_grad():
-        return {name: value.clone() for name, value in model.state_dict().items()}
+def _told(packed: Packed, before: Packed | None, reassign: bool) -> str:
+    """Digest of what a training begins with: the name of its checkpoint."""
+    held = [sha256_of_arrays(dict(one.arrays)) for one in (packed, before) if one is not None]
+    return sha256_of_value([*held, packed.described(), reassign])
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

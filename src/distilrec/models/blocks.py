@@ -16,12 +16,17 @@ class CausalBlock(nn.Module):
     batches are padded on the right, where no real position looks.
     """
 
-    def __init__(self, width: int, *, heads: int, feedforward: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, *, heads: int, feedforward: int, dropout: float, head_width: int | None = None
+    ) -> None:
+        """`head_width` is that of each head; without it the heads share the width."""
         super().__init__()
         self.heads, self.dropout = heads, dropout
+        self.head_width = head_width or width // heads
+        attended = heads * self.head_width
         self.attention_norm = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.attention_out = nn.Linear(width, width)
+        self.query_key_value = nn.Linear(width, 3 * attended)
+        self.attention_out = nn.Linear(attended, width)
         self.feedforward_norm = nn.LayerNorm(width)
         self.feedforward_in = nn.Linear(width, feedforward)
         self.feedforward_out = nn.Linear(feedforward, width)
@@ -37,11 +42,11 @@ class CausalBlock(nn.Module):
         return fed
 
     def _attend(self, x: Tensor) -> Tensor:
-        batch, length, width = x.shape
-        split = self.query_key_value(x).view(batch, length, 3, self.heads, width // self.heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4)  # each [B, heads, L, D / heads]
+        batch, length, _ = x.shape
+        split = self.query_key_value(x).view(batch, length, 3, self.heads, self.head_width)
+        query, key, value = split.permute(2, 0, 3, 1, 4)  # each [B, heads, L, width of a head]
         mixed = causal_attention(query, key, value, self.dropout if self.training else 0.0)
-        attended: Tensor = self.attention_out(mixed.transpose(1, 2).reshape(batch, length, width))  # [B, L, D]
+        attended: Tensor = self.attention_out(mixed.transpose(1, 2).flatten(2))  # [B, L, D]
         return attended
 
 

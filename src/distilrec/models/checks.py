@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from distilrec.config import Settings
 from distilrec.errors import ArtifactError, DataError, SettingsError
 from distilrec.types import Batch, IntArray, Ragged
 
@@ -32,6 +33,14 @@ def check_next(items: IntArray, n_states: int, n_items: int) -> None:
     if items.shape != (n_states,):
         raise DataError(f"next items have shape {items.shape}; expected ({n_states},), one for each state")
     _check_rows(items, n_items)
+
+
+def check_per_block(settings: Settings, blocks: int) -> None:
+    """Refuse settings that say a number for each block, but for other blocks than there are, or below 1."""
+    for name in ("feedforward_widths", "block_heads"):
+        found = getattr(settings, name, None)
+        if found is not None and (len(found) != blocks or min(found, default=0) < 1):
+            raise SettingsError(f"{name} is {found}; expected a number from 1 for each of {blocks} blocks, or none")
 
 
 def _check_rows(items: IntArray, n_items: int) -> None:

@@ -16,8 +16,10 @@ class GatedBlock(CausalBlock):
     x + sigmoid(x W) * F(norm(x)), for F the attention and then the feed-forward layer. The gates begin half open.
     """
 
-    def __init__(self, width: int, *, heads: int, feedforward: int, dropout: float) -> None:
-        super().__init__(width, heads=heads, feedforward=feedforward, dropout=dropout)
+    def __init__(
+        self, width: int, *, heads: int, feedforward: int, dropout: float, head_width: int | None = None
+    ) -> None:
+        super().__init__(width, heads=heads, feedforward=feedforward, dropout=dropout, head_width=head_width)
         self.attention_gate = nn.Linear(width, width)
         self.feedforward_gate = nn.Linear(width, width)
 

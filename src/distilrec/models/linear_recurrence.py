@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from distilrec.config import Settings
 from distilrec.models.blocks import init_weights
-from distilrec.models.checks import check_next
+from distilrec.models.checks import check_next, check_per_block
 from distilrec.models.dropout import dropout
 from distilrec.models.product_form import ProductForm
 from distilrec.models.tables import IdTable
@@ -29,6 +29,10 @@ class LinearRecurrenceSettings(Settings):
     """Width of the state, H, as a multiple of the width."""
     feedforward_ratio: float = Field(1.0, gt=0)
     """Width of the hidden feed-forward layer, as a multiple of the width."""
+    state: int | None = Field(None, ge=1)
+    """Width of each block's state, where units were pruned; none takes the ratio."""
+    feedforward_widths: tuple[int, ...] | None = None
+    """Widths of the blocks' hidden feed-forward layers one by one, where units were pruned; none takes the ratio."""
     max_length: int = Field(50, ge=1)
     """How many of the newest items of a history are read."""
     dropout: float = Field(0.2, ge=0, lt=1)
@@ -53,8 +57,9 @@ class LinearRecurrence(ProductForm):
 
     def __init__(self, settings: LinearRecurrenceSettings, n_items: int, *, table: nn.Module | None = None) -> None:
         super().__init__(n_items, settings.max_length)
+        check_per_block(settings, settings.blocks)
         self.settings = settings
-        self.blocks = nn.ModuleList(RecurrentBlock(settings) for _ in range(settings.blocks))
+        self.blocks = nn.ModuleList(RecurrentBlock(settings, at) for at in range(settings.blocks))
         self.norm = nn.LayerNorm(settings.width)
         self.table = table if table is not None else IdTable(n_items, settings.width)
 
@@ -91,10 +96,11 @@ class RecurrentBlock(nn.Module):
     a moving average that the items themselves speed up and slow down (minGRU, equation 3 of Feng et al. 2024).
     """
 
-    def __init__(self, settings: LinearRecurrenceSettings) -> None:
+    def __init__(self, settings: LinearRecurrenceSettings, at: int = 0) -> None:
         super().__init__()
         width, state, self.dropout = settings.width, _width_of_state(settings), settings.dropout
-        hidden = max(1, round(width * settings.feedforward_ratio))
+        left = settings.feedforward_widths
+        hidden = left[at] if left else max(1, round(width * settings.feedforward_ratio))
         self.recurrence_norm = nn.LayerNorm(width)
         self.value, self.gate = nn.Linear(width, state), nn.Linear(width, state)
         self.recurrence_out = nn.Linear(state, width)
@@ -168,4 +174,4 @@ class _MovingAverage(torch.autograd.Function):
 
 
 def _width_of_state(settings: LinearRecurrenceSettings) -> int:
-    return max(1, round(settings.width * settings.state_ratio))
+    return settings.state or max(1, round(settings.width * settings.state_ratio))

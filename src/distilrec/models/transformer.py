@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from distilrec.config import Settings
 from distilrec.errors import SettingsError
 from distilrec.models.blocks import CausalBlock, init_weights
+from distilrec.models.checks import check_per_block
 from distilrec.models.dropout import dropout
 from distilrec.models.gated_blocks import GatedBlock, PointwiseBlock
 from distilrec.models.product_form import ProductForm
@@ -29,6 +30,10 @@ class TransformerSettings(Settings):
     """SASRec's block, LiGR's with a gate on each branch, or HSTU's, which has no softmax and no feed-forward layer."""
     feedforward_ratio: float = Field(1.0, gt=0)
     """Width of the hidden feed-forward layer, as a multiple of the width; without meaning for HSTU's block."""
+    feedforward_widths: tuple[int, ...] | None = None
+    """Widths of the blocks' hidden layers one by one, where units were pruned; none takes the ratio."""
+    block_heads: tuple[int, ...] | None = None
+    """How many heads each block has left, where some were pruned, each as wide as the width over `heads`."""
     positions: Literal["learnt", "relative", "none"] = "learnt"
     """Whether a vector for the place in the history is added, or to attention a number for the distance, which HSTU's
     block alone has; the causal attention tells an order without either too."""
@@ -55,10 +60,13 @@ class Transformer(ProductForm):
             raise SettingsError(f"width {settings.width} does not divide by heads {settings.heads}")
         if settings.positions == "relative" and settings.block != "hstu":
             raise SettingsError(f"block {settings.block} knows no relative positions; choose learnt or none, or hstu")
+        check_per_block(settings, settings.blocks)
         self.settings = settings
+        if settings.block == "hstu" and (settings.feedforward_widths or settings.block_heads):
+            raise SettingsError("block hstu has no feed-forward layer and keeps its heads; leave out what was pruned")
         learnt = settings.positions == "learnt"
         self.positions = nn.Embedding(settings.max_length, settings.width) if learnt else None
-        self.blocks = nn.ModuleList(_block(settings) for _ in range(settings.blocks))
+        self.blocks = nn.ModuleList(_block(settings, at) for at in range(settings.blocks))
         self.norm = nn.LayerNorm(settings.width)
         self.apply(init_weights)
         self.table = table if table is not None else IdTable(n_items, settings.width)
@@ -75,10 +83,17 @@ class Transformer(ProductForm):
         return normed
 
 
-def _block(settings: TransformerSettings) -> nn.Module:
+def _block(settings: TransformerSettings, at: int) -> nn.Module:
     width, heads, share = settings.width, settings.heads, settings.dropout
     if settings.block == "hstu":
         distances = settings.max_length if settings.positions == "relative" else None
         return PointwiseBlock(width, heads=heads, distances=distances, dropout=share)
     form = GatedBlock if settings.block == "ligr" else CausalBlock
-    return form(width, heads=heads, feedforward=max(1, round(width * settings.feedforward_ratio)), dropout=share)
+    hidden = settings.feedforward_widths[at] if settings.feedforward_widths else None
+    return form(
+        width,
+        heads=settings.block_heads[at] if settings.block_heads else heads,
+        head_width=width // heads,
+        feedforward=hidden or max(1, round(width * settings.feedforward_ratio)),
+        dropout=share,
+    )

@@ -22,6 +22,8 @@ class TwoTowerSettings(Settings):
     """Width of item and history vectors, D."""
     hidden_ratio: float = Field(2.0, gt=0)
     """Width of each tower's hidden layer, as a multiple of the width."""
+    hidden: int | None = Field(None, ge=1)
+    """Width of each tower's hidden layer, where units were pruned; none takes the ratio."""
     half_life: float = Field(1.0, gt=0)
     """After how many newer items an item counts half in the recency-weighted mean."""
     max_length: int = Field(50, ge=1)
@@ -48,7 +50,7 @@ class TwoTower(ProductForm):
     def __init__(self, settings: TwoTowerSettings, n_items: int, *, table: nn.Module | None = None) -> None:
         super().__init__(n_items, settings.max_length)
         self.settings = settings
-        hidden = max(1, round(settings.width * settings.hidden_ratio))
+        hidden = settings.hidden or max(1, round(settings.width * settings.hidden_ratio))
         self.pooled_norm = nn.LayerNorm(2 * settings.width)
         self.history_in = nn.Linear(2 * settings.width, hidden)
         self.history_out = nn.Linear(hidden, settings.width)

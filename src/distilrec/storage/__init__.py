@@ -7,7 +7,7 @@ from distilrec.storage.form import Form
 from distilrec.storage.forms import FORMS, TableForm
 from distilrec.storage.integers import Int4, Int8
 from distilrec.storage.packed import Packed
-from distilrec.storage.shared import Alias, Hashed, QuotientRemainder
+from distilrec.storage.shared import Alias, Hashed, QuotientRemainder, SharedRows
 
 __all__ = [
     "FORMS",
@@ -24,6 +24,7 @@ __all__ = [
     "LowRank",
     "Packed",
     "QuotientRemainder",
+    "SharedRows",
     "Sparse",
     "TableForm",
 ]

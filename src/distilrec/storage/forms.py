@@ -15,7 +15,7 @@ from distilrec.storage.floats import BFloat16, Float16, Float32, Integers
 from distilrec.storage.form import Form
 from distilrec.storage.integers import Int4, Int8
 from distilrec.storage.leaves import by_name
-from distilrec.storage.shared import Alias, Hashed, QuotientRemainder
+from distilrec.storage.shared import Alias, Hashed, QuotientRemainder, SharedRows
 
 FORMS: Mapping[str, type[Form]] = {
     "float32": Float32,
@@ -27,6 +27,7 @@ FORMS: Mapping[str, type[Form]] = {
     "codebooks": Codebooks,
     "low_rank": LowRank,
     "sparse": Sparse,
+    "shared_rows": SharedRows,
     "alias": Alias,
     "quotient_remainder": QuotientRemainder,
     "hashed": Hashed,
@@ -40,7 +41,8 @@ TableForm = Annotated[
     | Annotated[Int4, Tag("<int4>")]
     | Annotated[Codebooks, Tag("<codebooks>")]
     | Annotated[LowRank, Tag("<low_rank>")]
-    | Annotated[Sparse, Tag("<sparse>")],
+    | Annotated[Sparse, Tag("<sparse>")]
+    | Annotated[SharedRows, Tag("<shared_rows>")],
     Discriminator(tag_by_kind(key="form")),
     BeforeValidator(by_name),
 ]

@@ -108,5 +108,31 @@ class Hashed(Form):
         return hashed
 
 
+class SharedRows(Form):
+    """Rows that are equal are stored once, and each row of the table names one of them. Nothing is lost."""
+
+    form: Literal["shared_rows"] = "shared_rows"
+    """Its name."""
+    rows: LeafForm | None = None
+    """How the different rows are stored; none leaves them plain."""
+
+    lossy: ClassVar[bool] = False
+    slots: ClassVar[tuple[str, ...]] = ("rows",)
+
+    def encode(self, array: Array) -> dict[str, Array]:
+        """`rows` [different, D], and `index` [N], which of them each row is."""
+        rows, index = np.unique(self.floats(array, ranks=(2,)), axis=0, return_inverse=True)
+        smallest = np.min_scalar_type(max(1, len(rows) - 1))
+        return self.pack({"rows": rows, "index": index.reshape(-1).astype(smallest)})
+
+    def decode(self, parts: Parts) -> FloatArray:
+        """The whole table, [N, D]."""
+        rows, index = self.checked(self.unpack(parts), rows=("float32", 2), index=("uint8 uint16 uint32 uint64", 1))
+        if not len(index) or int(index.max()) >= len(rows):
+            raise self.damaged(f"the index does not fit {len(rows)} rows")
+        table: FloatArray = rows[index]
+        return table
+
+
 def _learnt(form: str) -> SettingsError:
     return SettingsError(f"a finished table cannot be stored as {form}, which is learnt in training; share it there")
