@@ -17,7 +17,7 @@ import distilrec
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "config", "files", "memory", "progress", "seeding"),
-    ("artifact", "knowledge", "ids", "card", "storage"),
+    ("artifact", "exported", "knowledge", "ids", "card", "storage"),
     ("search",),
     ("sources",),
     ("data",),

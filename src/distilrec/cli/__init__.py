@@ -6,7 +6,16 @@ import sys
 import warnings
 from typing import TextIO
 
-from distilrec.cli import judge, knowledge, look, size, stages, students, whole  # noqa: F401  (they add their commands to `app`)
+from distilrec.cli import (  # noqa: F401  (they add their commands to `app`)
+    export,
+    judge,
+    knowledge,
+    look,
+    size,
+    stages,
+    students,
+    whole,
+)
 from distilrec.cli.app import app
 from distilrec.errors import DistilRecError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -103,6 +103,8 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, D] -> [B, L, hidden]"""
+        if torch.compiler.is_exporting():
+            return self._as_operator(x)
         if isinstance(self.cell, nn.LSTM) and takes_bf16("auto", x.device.type):
             return self._over_time(x)  # oneDNN has it, fused, and three times as fast; elsewhere it refuses bfloat16
         # A GRU's steps torch multiplies one by one; there, casts to bfloat16 cost a fifth more than they gain. Steps
@@ -114,6 +116,23 @@ class RecurrentLayer(nn.Module):
         states: Tensor = self.cell(x.transpose(0, 1))[0]  # [L, B, hidden]
         return states.transpose(0, 1)
 
+    def _as_operator(self, x: Tensor) -> Tensor:
+        """The same as ONNX's own operator, which goes over histories of any length; torch would unroll one length."""
+        order = (1, 0, 2) if isinstance(self.cell, nn.GRU) else (0, 3, 1, 2)  # of gates: ONNX has z r n, and i o f c
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        inner, outer, *biases = (_in_order(cast(Tensor, getattr(self.cell, name)), order) for name in names)
+        attributes: dict[str, Any] = {"hidden_size": self.cell.hidden_size}
+        if isinstance(self.cell, nn.GRU):
+            attributes["linear_before_reset"] = 1
+        found: Tensor = torch.onnx.ops.symbolic(
+            type(self.cell).__name__,
+            (x.transpose(0, 1), inner[None], outer[None], torch.cat(biases)[None]),
+            attrs=attributes,
+            dtype=x.dtype,
+            shape=(x.shape[1], 1, x.shape[0], self.cell.hidden_size),
+        )  # [L, 1, B, hidden]
+        return found[:, 0].transpose(0, 1)
+
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """What comes out of one step, [B, hidden], and the state after it, [B, hidden or twice that]."""
         if isinstance(self.cell, nn.GRU):
@@ -122,3 +141,8 @@ class RecurrentLayer(nn.Module):
         before = tuple(part.contiguous() for part in state[None].chunk(2, dim=2))  # each [1, B, hidden]
         out, (hidden, memory) = self.cell(x[None], before)
         return out[0], torch.cat([hidden[0], memory[0]], dim=1)
+
+
+def _in_order(part: Tensor, order: tuple[int, ...]) -> Tensor:
+    """A cell's weights or biases with its gates in another order, [gates * hidden, ...]."""
+    return part.view(len(order), -1, *part.shape[1:])[list(order)].flatten(0, 1)

@@ -137,6 +137,8 @@ def moving_average(values: Tensor, shares: Tensor) -> Tensor:
     One step is one small operation over [B, H], far less than the products around it, so there is no parallel scan:
     on a processor it would do more work.
     """
+    if torch.compiler.is_exporting():
+        return _averages_at_once(values, shares)
     if not torch.is_grad_enabled():
         return _averages(values.float(), shares.float())
     states: Tensor = _MovingAverage.apply(values.float(), shares.float())  # type: ignore[no-untyped-call]
@@ -148,6 +150,17 @@ def _averages(values: Tensor, shares: Tensor) -> Tensor:
     for step in range(1, values.shape[1]):
         states.append(torch.lerp(states[-1], values[:, step], shares[:, step]))
     return torch.stack(states, dim=1)
+
+
+def _averages_at_once(values: Tensor, shares: Tensor) -> Tensor:
+    """The same without a loop, whose length a graph would fix: the share of item s in h_t is z_s times what all items
+    after it up to t leave over. Products of what is left over are sums of logarithms."""
+    left = (1 - shares).clamp_min(torch.finfo(shares.dtype).tiny).log().cumsum(dim=1)  # [B, L, H]
+    at = torch.arange(shares.shape[1], device=shares.device)
+    earlier = (at[:, None] >= at).to(values.dtype)[..., None]  # [L, L, 1]
+    # the difference is above 0 only for later items, which count 0
+    kept = (left[:, :, None] - left[:, None]).clamp_max(0).exp() * earlier  # [B, L, L, H]
+    return (kept * (shares * values)[:, None]).sum(dim=2)
 
 
 class _MovingAverage(torch.autograd.Function):

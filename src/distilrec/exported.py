@@ -1,0 +1,85 @@
+"""A model as it is served: an artefact's folder with graphs beside it, and one file that says what they are.
+
+- all that an artefact has (`distilrec.artifact`); the item table lies there alone, in its stored form.
+- `encoder.onnx`: the vectors of a history and its length in, what the user wants next out (decision 0017).
+- `all_in_one.onnx`: row numbers of a history in, the best items out, for where nothing may stand beside a graph.
+- `export.json`: which table is read and which is ranked by, digests of all of these, and the parity certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distilrec.artifact import CONFIG, Artifact, read_artifact
+from distilrec.errors import ArtifactError
+from distilrec.files import read_json, sha256_of_file, write_json
+
+FORMAT_VERSION = 1
+EXPORT, ENCODER, ALL_IN_ONE, PARITY = "export.json", "encoder.onnx", "all_in_one.onnx", "parity.json"
+_DIGESTED = (CONFIG, ENCODER, ALL_IN_ONE, PARITY)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an exported folder holds."""
+
+    artifact: Artifact
+    encoder: bytes
+    input_table: str
+    """The array that a history's items are looked up in."""
+    max_length: int
+    """How many of the newest items of a history are read, L."""
+    digest: str
+    """Of all of it."""
+
+
+def write_export(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write `export.json` into a folder whose other files are there."""
+    digests = {name: sha256_of_file(folder / name) for name in _DIGESTED if (folder / name).is_file()}
+    write_json(folder / EXPORT, {"format_version": FORMAT_VERSION, **about, "sha256": digests})
+
+
+def read_export(folder: Path) -> Exported:
+    """Read an exported folder; every file but the card is checked against its digest.
+
+    Raises:
+        ArtifactError: it is no such folder, of a newer version, or a file is missing or damaged.
+    """
+    about = _about(folder)
+    digests: Mapping[str, str] = about["sha256"]
+    for name in (CONFIG, ENCODER):
+        if name not in digests:
+            raise ArtifactError(f"{folder / EXPORT} has no digest of {name}; export the model again")
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing; the folder is not whole. Copy or export it again")
+        if sha256_of_file(path) != digest:
+            raise ArtifactError(f"{path} was altered or cut short. Copy or export the folder again")
+    try:
+        table, length = str(about["input_table"]), int(about["max_length"])
+    except (KeyError, TypeError, ValueError):
+        raise ArtifactError(f"{folder / EXPORT} lacks input_table or max_length; export the model again") from None
+    encoder = (folder / ENCODER).read_bytes()
+    return Exported(read_artifact(folder), encoder, table, length, sha256_of_file(folder / EXPORT))
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder} does not exist; expected a folder that `distilrec export` wrote")
+    if not (folder / EXPORT).is_file():
+        what = "a model that is not exported" if (folder / CONFIG).is_file() else "no exported model"
+        raise ArtifactError(f"{folder} holds {what}; run: distilrec export {folder} --out FOLDER")
+    about = read_json(folder / EXPORT)
+    version = about.get("format_version")
+    if not isinstance(version, int) or version < 1 or not isinstance(about.get("sha256"), dict):
+        raise ArtifactError(f"{folder / EXPORT} is damaged: it says version {version!r}; export the model again")
+    if version > FORMAT_VERSION:
+        raise ArtifactError(
+            f"{folder} was exported in version {version}; this distilrec reads up to {FORMAT_VERSION}. "
+            "Run: pip install --upgrade distilrec"
+        )
+    return about

@@ -1,0 +1,1 @@
+"""Ranking for people, on a machine without torch."""

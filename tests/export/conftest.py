@@ -1,0 +1,1 @@
+from served_models import shared_exports  # noqa: F401
