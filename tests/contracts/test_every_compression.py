@@ -44,6 +44,7 @@ REFUSED = {
     "prune_units": (NO_UNITS, "has no hidden units between two of its layers"),
     "prune_heads": (set(student_kinds()) - {"transformer"}, "has none to lose"),
     "prune_layers": (NO_STACK, "has no stack of layers"),
+    "drop_layers": (NO_STACK | {"gru", "cnn"}, "has no stack of blocks"),
     "share_layers": (NO_STACK | {"cnn"}, "has no stack of blocks|has blocks that see at different distances"),
 }
 RETRAINED = {kind for kind in method_kinds() if "retrain" in settings_of(kind).model_fields}
@@ -113,13 +114,13 @@ def test_a_method_that_was_told_not_to_train_leaves_weights_as_near_as_it_can(me
     assert "score_after" not in told[0]
 
 
-@pytest.mark.parametrize("method", sorted(set(method_kinds()) - {"quantise"}))
+@pytest.mark.parametrize("method", sorted(set(method_kinds()) - {"quantise", "drop_layers"}))
 def test_a_method_that_trains_says_what_it_lacks(method):
     with pytest.raises(SettingsError, match=f"{method} trains or measures the model, .*Retraining"):
         compress(student("transformer"), [settings(method)])
 
 
-@pytest.mark.parametrize("method", sorted(set(method_kinds()) - {"quantise", "prune_weights"}))
+@pytest.mark.parametrize("method", sorted(set(method_kinds()) - {"quantise", "prune_weights", "drop_layers"}))
 def test_what_is_no_student_keeps_its_shape(method):
     with pytest.raises(SettingsError, match=f"{method} is for students .*; a model of kind ease can be quantised"):
         compress(Recommender(EASE.fit(WALKS, n_items=N_ITEMS), ITEMS), [settings(method)], training())

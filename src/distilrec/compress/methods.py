@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Discriminator, Tag
 
+from distilrec.compress.drop_layers import DropLayers, drop_layers
 from distilrec.compress.prune_items import PruneItems, prune_items
 from distilrec.compress.prune_layers import PruneLayers, prune_layers
 from distilrec.compress.prune_units import PruneHeads, PruneUnits, prune_heads, prune_units
@@ -46,6 +47,7 @@ _METHODS: Mapping[type[Settings], Method] = {
     PruneHeads: prune_heads,
     PruneLayers: prune_layers,
     PruneWidth: prune_width,
+    DropLayers: drop_layers,
     PruneItems: prune_items,
     LowRankTable: share_table,
     CodebookTable: share_table,
@@ -63,6 +65,7 @@ Compression = Annotated[
     | Annotated[PruneHeads, Tag("<prune_heads>")]
     | Annotated[PruneLayers, Tag("<prune_layers>")]
     | Annotated[PruneWidth, Tag("<prune_width>")]
+    | Annotated[DropLayers, Tag("<drop_layers>")]
     | Annotated[PruneItems, Tag("<prune_items>")]
     | Annotated[LowRankTable, Tag("<low_rank>")]
     | Annotated[CodebookTable, Tag("<codebooks>")]

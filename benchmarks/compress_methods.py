@@ -1,0 +1,122 @@
+"""What each method of compression costs in quality, on the distilled student of a finished run; validation alone.
+
+Each row is kept in a file of its own, so that a second call goes on where the first was stopped:
+
+    python benchmarks/compress_methods.py runs/beauty --out runs/compress-methods
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distilrec.compress.methods import Retraining, compress, settings_of
+from distilrec.compress.steps import packed_of
+from distilrec.config import parse
+from distilrec.evaluate.compare import compare
+from distilrec.evaluate.evaluation import Evaluation
+from distilrec.files import read_json, write_json
+from distilrec.knowledge import Knowledge
+from distilrec.recommender import Recommender
+from distilrec.run.recipe import Recipe, load_recipe
+from distilrec.run.stages import Prepared, judge, load_prepared, validator
+
+Plan = Sequence[Mapping[str, Any]]
+BOOKS = {"form": "codebooks", "codes": 8, "books": "int8"}
+LAYERS_INT8 = {"kind": "quantise", "table": None}
+ROWS: Mapping[str, Plan] = {
+    "trained again, not compressed": [{"kind": "retrain"}],
+    "int8 everywhere": [{"kind": "quantise"}],
+    "int4 table, int8 layers": [{"kind": "quantise", "table": "int4"}],
+    "int4 table, int8 layers, in training": [{"kind": "quantise_aware"}],
+    "codebooks of 8 bytes, int8 layers": [{"kind": "quantise", "table": BOOKS}],
+    "codebooks of 8 bytes, int8 layers, in training": [{"kind": "quantise_aware", "table": BOOKS}],
+    "the same, codes kept": [{"kind": "quantise_aware", "table": BOOKS, "reassign": False}],
+    "half of the hidden units": [{"kind": "prune_units"}],
+    "half of the weights": [{"kind": "prune_weights"}],
+    "half of the weights in 3 rounds": [{"kind": "prune_weights", "rounds": 3}],
+    "rank 32": [{"kind": "low_rank", "rank": 32}],
+    "rank 32, int4": [{"kind": "low_rank", "rank": 32, "retrain": False}, {"kind": "quantise_aware"}],
+    "width 32": [{"kind": "prune_width", "width": 32}],
+    "width 32, int4": [{"kind": "prune_width", "width": 32}, {"kind": "quantise_aware"}],
+    "half of the items share vectors": [{"kind": "prune_items"}],
+    "half of the items share means of 256 clusters": [{"kind": "prune_items", "fallback": "clusters"}],
+    "hashed, 2,048 rows": [{"kind": "hashed", "buckets": 2048}],
+    "quotient and remainder, 256 remainders": [{"kind": "quotient_remainder", "buckets": 256}],
+}
+
+
+def main() -> None:
+    """Fill the rows and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="a finished run of distilrec run")
+    parser.add_argument("--out", type=Path, default=Path("runs/compress-methods"))
+    parser.add_argument("--epochs", type=int, default=4, help="of each training")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of each training, along a cosine")
+    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS), metavar="ROW", help="which")
+    told = parser.parse_args()
+    recipe = load_recipe(told.run / "recipe.yaml")
+    prepared = load_prepared(told.run / "data")
+    first = Recommender.from_pretrained(told.run / "artefact")
+    training = retraining(told.run, recipe, prepared, told.epochs, told.learning_rate, told.out)
+    whole = judge(first, prepared, recipe.evaluate, on="validation")
+    print(f"{packed_of(first).nbytes():,} bytes of weights, validation NDCG@10 {whole.mean('ndcg@10'):.5f}")
+    print(f"{told.epochs} epochs of training at a learning rate of {told.learning_rate:g}")
+    for name in told.rows:
+        path = told.out / f"{name}.json"
+        if not path.exists():
+            write_json(path, measured(first, ROWS[name], training, prepared, recipe, whole))
+        print(line(name, read_json(path)), flush=True)
+
+
+def retraining(
+    run: Path, recipe: Recipe, prepared: Prepared, epochs: int, learning_rate: float, out: Path
+) -> Retraining:
+    """What the student of a run was distilled by, for fewer epochs."""
+    train = recipe.student.train.with_changes(
+        epochs=epochs, patience=epochs, learning_rate=learning_rate, schedule="cosine"
+    )
+    return Retraining(
+        prepared.split.train,
+        validator(prepared, recipe.evaluate),
+        train,
+        knowledge=Knowledge.open(run / "knowledge"),
+        distil=recipe.distil,
+        quiet=False,
+        checkpoints=out / "checkpoints",
+    )
+
+
+def measured(
+    first: Recommender, plan: Plan, training: Retraining, prepared: Prepared, recipe: Recipe, whole: Evaluation
+) -> dict[str, Any]:
+    """One row: bytes of the weights as a share of the first's, quality and how sure it is that it differs."""
+    began = time.monotonic()
+    methods = [parse(settings_of(step["kind"]), step) for step in plan]
+    small = compress(first, methods, training)
+    found = judge(small, prepared, recipe.evaluate, on="validation")
+    paired = compare(found, whole)
+    return {
+        "plan": [settings.model_dump(mode="json") for settings in methods],
+        "bytes": packed_of(small).nbytes(),
+        "share": packed_of(small).nbytes() / packed_of(first).nbytes(),
+        "ndcg@10": found.mean("ndcg@10"),
+        "change": found.mean("ndcg@10") / whole.mean("ndcg@10") - 1,
+        "low": paired.result.low / whole.mean("ndcg@10"),
+        "high": paired.result.high / whole.mean("ndcg@10"),
+        "seconds": time.monotonic() - began,
+    }
+
+
+def line(name: str, row: Mapping[str, Any]) -> str:
+    """One line of the table, in Markdown."""
+    changes = " | ".join(f"{100 * row[key]:+.1f} %" for key in ("change", "low", "high"))
+    size = f"{row['bytes']:,} | {row['share']:.3f}"
+    return f"| {name} | {size} | {row['ndcg@10']:.5f} | {changes} | {row['seconds']:.0f} s |"
+
+
+if __name__ == "__main__":
+    main()
