@@ -45,6 +45,11 @@ def test_serendipity_counts_hits_by_how_far_they_stand_above_their_popularity():
     assert serendipity(lists, Ragged.of([[0], [2], [0]]), COUNTS).tolist() == [0, 0, 0]
 
 
+def test_equally_popular_items_share_a_place_and_the_next_has_the_next():
+    """Counts 8, 4, 4, 2: item 3 is third among the different popularities, and is shown first: (3 - 1) / 4."""
+    assert serendipity(np.array([[3]]), Ragged.of([[3]]), np.array([8, 4, 4, 2])).tolist() == [2 / 4]
+
+
 def test_hits_belong_to_their_own_case():
     assert hits(np.array([[0, 1], [0, -1]]), Ragged.of([[1], [1, 2]])).tolist() == [[False, True], [False, False]]
 

@@ -51,12 +51,11 @@ def share_of_new(lists: IntArray, counts: IntArray, *, most: int = 0) -> Values:
 def serendipity(lists: IntArray, relevant: Ragged, counts: IntArray) -> Values:
     """How far the hits stand above the places that popularity alone would give them, summed, over k, [C].
 
-    A hit at rank r whose popularity has rank p among N items counts (p - r) / N where that is above 0, and an item that
-    nobody chose as if p were N + 1. RecTools' definition.
+    A hit at rank r, whose popularity is the p-th of the different ones, counts (p - r) / N where that is above 0; what
+    nobody chose counts as if p were N + 1. RecTools' definition.
     """
     n_items, k = len(counts), lists.shape[1]
-    popularity_rank = np.empty(n_items, dtype=np.int64)
-    popularity_rank[np.argsort(-counts, kind="stable")] = np.arange(1, n_items + 1)
+    popularity_rank = np.unique(-counts, return_inverse=True)[1] + 1
     popularity_rank[counts == 0] = n_items + 1
     surprise = np.maximum(popularity_rank[lists] - np.arange(1, k + 1), 0) / n_items
     shares: Values = np.where(hits(lists, relevant), surprise, 0.0).sum(axis=1) / k
