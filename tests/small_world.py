@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from distilrec.data.synthetic import markov_world
-from distilrec.latency import Latency
 from distilrec.run import pipeline
 from distilrec.run.finished import Run
 from distilrec.run.pipeline import run
@@ -94,7 +93,7 @@ def worked(said: list[str]) -> set[str]:
 
 def pretend_latency(artefacts, histories, *, requests):
     """Measuring takes a process of its own, for seconds; one test does it in earnest."""
-    return {name: Latency(p50=0.25, p95=0.5, p99=1.0, requests=requests) for name in artefacts}
+    return {name: [0.25] * requests for name in artefacts}
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +112,7 @@ def small(tmp_path_factory):
 def finished(small):
     """A finished run, not to be changed; `copied` is one to change."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "milliseconds_per_request", pretend_latency)
+        patch.setattr(pipeline, "milliseconds_of_requests", pretend_latency)
         return small.run(small.folder / "finished")[0]
 
 
@@ -126,4 +125,4 @@ def copied(finished, tmp_path):
 @pytest.fixture
 def quick(monkeypatch):
     """Runs without the measurement of latency."""
-    monkeypatch.setattr(pipeline, "milliseconds_per_request", pretend_latency)
+    monkeypatch.setattr(pipeline, "milliseconds_of_requests", pretend_latency)

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from distilrec import __version__, doctor
-from distilrec.doctor import Finding, examine, lines, usable_cores
+from distilrec import machine as machine_module
+from distilrec.doctor import Finding, examine, lines
+from distilrec.machine import usable_cores
 from distilrec.sources import Reached
 
 GIB = 2**30
@@ -15,8 +17,8 @@ GIB = 2**30
 @pytest.fixture(autouse=True)
 def machine(monkeypatch, tmp_path):
     """A made-up machine: files that Linux would show, and no GPU."""
-    monkeypatch.setattr(doctor, "_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(doctor, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine_module, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(machine_module, "_MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     monkeypatch.setattr(doctor.platform, "system", lambda: "Linux")
     monkeypatch.setenv("DISTILREC_CACHE", str(tmp_path / "cache"))
@@ -53,9 +55,11 @@ def test_a_missing_extra_comes_with_the_line_that_installs_it(monkeypatch):
             raise metadata.PackageNotFoundError(name)
         return versions[name]
 
-    monkeypatch.setattr(doctor, "metadata", SimpleNamespace(
+    made_up = SimpleNamespace(
         requires=lambda name: requires, version=version, PackageNotFoundError=metadata.PackageNotFoundError
-    ))  # fmt: skip
+    )
+    for module in (doctor, machine_module):
+        monkeypatch.setattr(module, "metadata", made_up)
     assert find("train") == Finding("extras", "train", "torch missing", False, "pip install 'distilrec[train]'")
     assert [f.name for f in examine(probe_network=False) if f.topic == "extras"] == ["train"]
     versions.clear()

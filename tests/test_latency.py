@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from distilrec.errors import DistilRecError, SettingsError
-from distilrec.latency import milliseconds_per_request
+from distilrec.latency import Latency, milliseconds_of_requests
 from distilrec.models.popularity import Popularity
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.recommender import Recommender
@@ -26,22 +26,27 @@ def artefacts(tmp_path):
 
 def test_every_model_is_timed_as_often_as_asked(artefacts):
     """Fewer items than ten are all ranked; 20 requests of warming up are not counted."""
-    found = milliseconds_per_request(artefacts, [[10, 11], [12]], requests=30)
+    found = milliseconds_of_requests(artefacts, [[10, 11], [12]], requests=30)
     assert list(found) == ["popularity", "student"]
-    for latency in found.values():
-        assert latency.requests == 30
-        assert 0 < latency.p50 <= latency.p95 <= latency.p99
+    for milliseconds in found.values():
+        assert len(milliseconds) == 30
+        assert min(milliseconds) > 0
+
+
+def test_percentiles_of_single_requests():
+    """101 requests of 0, 1, ... 100 ms: each percentile is its own number."""
+    assert Latency.of(range(101)) == Latency(p50=50, p95=95, p99=99, requests=101)
 
 
 def test_a_failure_in_the_other_process_is_told(tmp_path):
     with pytest.raises(
         DistilRecError, match=r"(?s)the process that measures latency failed: .*nowhere is not a folder"
     ):
-        milliseconds_per_request({"lost": tmp_path / "nowhere"}, [[1]])
+        milliseconds_of_requests({"lost": tmp_path / "nowhere"}, [[1]])
 
 
 @pytest.mark.parametrize(("histories", "requests"), [([], 5), ([[1]], 0)])
 def test_nothing_to_ask_is_refused(histories, requests):
     message = f"{len(histories)} histories, {requests} requests: expected at least one of each"
     with pytest.raises(SettingsError, match=message):
-        milliseconds_per_request({}, histories, requests=requests)
+        milliseconds_of_requests({}, histories, requests=requests)

@@ -16,7 +16,7 @@ import pytest
 import distilrec
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "config", "files", "memory", "progress", "seeding"),
+    ("types", "errors", "config", "files", "machine", "memory", "progress", "seeding"),
     ("artifact", "exported", "knowledge", "ids", "card", "storage"),
     ("search",),
     ("sources",),
@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("latency",),
     ("compress",),
     ("run",),
+    ("report",),
     ("tune", "explain", "privacy", "distributed"),
     ("demo",),
     ("doctor",),
@@ -57,6 +58,7 @@ LIGHT = (
         "encode.templates",
         "evaluate",
         "serve",
+        "report",
         "doctor",
         "cli",
         "__main__",

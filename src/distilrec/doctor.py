@@ -14,12 +14,11 @@ from pathlib import Path
 
 from distilrec import __version__
 from distilrec.encode.processor import fast_bf16_flags
+from distilrec.machine import installed_version, memory_bytes, usable_cores
 from distilrec.sources import cache_folder, reachable
 
 _LEAST_FREE_BYTES = 2 * 2**30  # the model, the package it may come in, and one run
 _LEAST_MEMORY_BYTES = 3 * 2**30
-_CGROUP = Path("/sys/fs/cgroup")
-_MEMINFO = Path("/proc/meminfo")
 _NOT_FOR_USERS = ("all", "dev")
 _PART = re.compile(r"^\s*([A-Za-z0-9._-]+).*?extra\s*==\s*['\"]([^'\"]+)['\"]")
 
@@ -57,7 +56,7 @@ def _software() -> Iterator[Finding]:
     yield Finding("software", "python", f"{platform.python_version()} on {platform.platform()}")
     yield Finding("software", "distilrec", __version__)
     for name in sorted(_parts_of_extras().get("", [])):
-        version = _version(name)
+        version = installed_version(name)
         yield Finding("software", name, version or "missing", bool(version), _install(name, version))
 
 
@@ -65,7 +64,7 @@ def _extras() -> Iterator[Finding]:
     for extra, names in _parts_of_extras().items():
         if extra == "" or extra in _NOT_FOR_USERS:
             continue
-        versions = {name: _version(name) for name in names}
+        versions = {name: installed_version(name) for name in names}
         missing = [name for name, version in versions.items() if version is None]
         value = ", ".join(f"{name} {version or 'missing'}" for name, version in versions.items())
         advice = f"pip install 'distilrec[{extra}]'" if missing else ""
@@ -80,13 +79,6 @@ def _parts_of_extras() -> dict[str, list[str]]:
         name = match[1] if match else re.split(r"[^A-Za-z0-9._-]", line.strip(), maxsplit=1)[0]
         parts.setdefault(match[2] if match else "", []).append(name)
     return parts
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _install(name: str, version: str | None) -> str:
@@ -104,49 +96,14 @@ def _machine() -> Iterator[Finding]:
     yield Finding("machine", "gpu", _gpu() or "none; everything runs on the processor")
 
 
-def usable_cores() -> float:
-    """Cores that this process may use at once: its affinity, and the quota of its control group."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(float(affinity), _quota_in_cores() or float(affinity))
-
-
-def _quota_in_cores() -> float | None:
-    quota, period = [*_words(_CGROUP / "cpu.max"), "", ""][:2]  # version 2: "max 100000" or "150000 100000"
-    if not quota:
-        quota = "".join(_words(_CGROUP / "cpu/cpu.cfs_quota_us"))  # version 1: -1 means no limit
-        period = "".join(_words(_CGROUP / "cpu/cpu.cfs_period_us"))
-    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
-
-
 def _memory() -> Finding:
-    total, available = _meminfo("MemTotal"), _meminfo("MemAvailable")
-    limit = _memory_limit()
-    if limit is not None and total is not None and limit < total:
-        total = limit
-        available = min(limit, available or limit)
+    total, available = memory_bytes()
     if total is None:
         return Finding("machine", "memory", "unknown on this system")
     enough = available is None or available >= _LEAST_MEMORY_BYTES
     value = f"{_gib(total)} in all, {_gib(available)} free" if available is not None else f"{_gib(total)} in all"
     advice = "" if enough else f"a run on 10,000 items may need {_gib(_LEAST_MEMORY_BYTES)}; close other programs"
     return Finding("machine", "memory", value, enough, advice)
-
-
-def _meminfo(key: str) -> int | None:
-    for line in _text(_MEMINFO).splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) * 1024  # the file counts in KiB
-    if key == "MemTotal" and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
-
-
-def _memory_limit() -> int | None:
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # version 2, version 1
-        value = "".join(_words(_CGROUP / name))
-        if value.isdigit():
-            return int(value)
-    return None
 
 
 def _gpu() -> str | None:
@@ -187,17 +144,6 @@ def _sources() -> Iterator[Finding]:
             ok=False,
             advice="see docs/sources.md for the files to bring along",
         )
-
-
-def _words(path: Path) -> list[str]:
-    return _text(path).split()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:  # not Linux, or hidden by a container: a fact that is then unknown, not an error
-        return ""
 
 
 def _gib(count: int) -> str:

@@ -1,7 +1,7 @@
 """How long a request takes, in a process of its own whose libraries were told to use one thread.
 
 Thread counts of numerical libraries are fixed when they load, so a fair number for one thread needs a fresh process.
-`python -m distilrec.latency` is that process; `milliseconds_per_request` starts it.
+`python -m distilrec.latency` is that process; `milliseconds_of_requests` starts it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distilrec.errors import DistilRecError, SettingsError
-from distilrec.recommender import Id, Recommender
+
+if TYPE_CHECKING:  # it loads torch, which only the other process needs
+    from distilrec.recommender import Id, Recommender
 
 _ONE_THREAD = dict.fromkeys(
     (
@@ -42,13 +45,20 @@ class Latency:
     p99: float
     requests: int
 
+    @classmethod
+    def of(cls, milliseconds: Sequence[float]) -> Latency:
+        """What the times of single requests come to."""
+        p50, p95, p99 = (float(value) for value in np.percentile(milliseconds, [50, 95, 99]))
+        return cls(p50, p95, p99, len(milliseconds))
 
-def milliseconds_per_request(
+
+def milliseconds_of_requests(
     artefacts: Mapping[str, Path], histories: Sequence[Sequence[Id]], *, requests: int = 200
-) -> dict[str, Latency]:
+) -> dict[str, list[float]]:
     """Time saved models on one thread, one after the other in one process, so that the figures compare.
 
-    Requests go through the models in turns, so that a slow moment of the machine meets them all.
+    Requests go through the models in turns, so that a slow moment of the machine meets them all. What warms up is left
+    out.
     """
     if not histories or requests < 1:
         raise SettingsError(f"{len(histories)} histories, {requests} requests: expected at least one of each")
@@ -66,12 +76,13 @@ def milliseconds_per_request(
     )
     if answer.returncode != 0:
         raise DistilRecError(f"the process that measures latency failed: {answer.stderr.strip()[-2000:]}")
-    return {name: Latency(**values) for name, values in json.loads(answer.stdout).items()}
+    found: dict[str, list[float]] = json.loads(answer.stdout)
+    return found
 
 
 def _measure(
     recommenders: Mapping[str, Recommender], histories: Sequence[Sequence[Id]], requests: int
-) -> dict[str, Latency]:
+) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in recommenders}
     for request in range(_WARM_UP + requests):
         history = histories[request % len(histories)]
@@ -79,19 +90,16 @@ def _measure(
             began = time.perf_counter()
             recommender.recommend(history, k=min(10, recommender.n_items))
             seconds[name].append(time.perf_counter() - began)
-    return {name: _percentiles(values[_WARM_UP:]) for name, values in seconds.items()}
-
-
-def _percentiles(seconds: Sequence[float]) -> Latency:
-    p50, p95, p99 = (float(value) for value in np.percentile(np.array(seconds) * 1000, [50, 95, 99]))
-    return Latency(p50, p95, p99, len(seconds))
+    return {name: [1000 * value for value in values[_WARM_UP:]] for name, values in seconds.items()}
 
 
 def _main() -> None:
+    from distilrec.recommender import Recommender
+
     question = json.load(sys.stdin)
     recommenders = {name: Recommender.from_pretrained(path) for name, path in question["artefacts"].items()}
     found = _measure(recommenders, question["histories"], int(sys.argv[1]))
-    json.dump({name: vars(latency) for name, latency in found.items()}, sys.stdout)
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

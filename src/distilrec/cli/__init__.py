@@ -11,6 +11,7 @@ from distilrec.cli import (  # noqa: F401  (they add their commands to `app`)
     judge,
     knowledge,
     look,
+    report,
     size,
     stages,
     students,

@@ -16,19 +16,23 @@ from distilrec.card import write_card
 from distilrec.encode.items import digest_of_encoders
 from distilrec.errors import SettingsError
 from distilrec.evaluate.evaluation import Evaluation, average
+from distilrec.evaluate.kept_lists import save_lists
+from distilrec.evaluate.lists import TopLists
 from distilrec.evaluate.ranking import check_cutoffs
 from distilrec.files import read_json, sha256_of_file, write_json, write_text
 from distilrec.knowledge import Knowledge, KnowledgeSource
-from distilrec.latency import Latency, milliseconds_per_request
+from distilrec.latency import Latency, milliseconds_of_requests
+from distilrec.machine import machine_facts
 from distilrec.models.kinds import Model
 from distilrec.recommender import Id, Recommender
 from distilrec.run import stages
 from distilrec.run.advantage import advantage
 from distilrec.run.finished import Run, outside_ids
 from distilrec.run.folder import RunFolder, Say, digest_of_stage
+from distilrec.run.lists import LIST_LENGTH
 from distilrec.run.ranked import RanksOnly, decides_ranks, ranked_knowledge
 from distilrec.run.recipe import Recipe, with_paths
-from distilrec.run.results import Results, gather_results
+from distilrec.run.results import RESULTS, Results, gather_results
 from distilrec.run.teacher_stages import (
     SPEED_ONLY,
     KnowledgeTeacher,
@@ -300,11 +304,21 @@ class _Pipeline:
             found: list[Evaluation] = []
             for model in models:
                 recommender = Recommender.from_pretrained(model / "artefact")
-                found.append(stages.judge(recommender, self.prepared, self.recipe.evaluate))
+                shown = self._lists(recommender.n_items)
+                found.append(stages.judge(recommender, self.prepared, self.recipe.evaluate, watch=shown))
+                if len(found) == 1:  # of several seeds, what the first shows
+                    save_lists(folder, shown.items)
             average(found).save(folder)
             write_json(folder / "seeds.json", {"means": [{m: f.mean(m) for m in f.metrics} for f in found]})
 
         self.folder.stage(f"evaluation/{name}", {"data": self.data_key, "models": artefacts, **settings}, work)
+
+    def _lists(self, n_items: int) -> TopLists:
+        """Notes what a model shows while it is judged."""
+        exclude_history = self.recipe.evaluate.exclude_history
+        return TopLists(
+            self.prepared.split.test, n_items, k=min(LIST_LENGTH, n_items), exclude_history=exclude_history
+        )
 
     def _latencies(self, artefacts: dict[str, list[Path]]) -> dict[str, Latency]:
         """Time every model once; a second call of the same run does not measure again."""
@@ -313,8 +327,10 @@ class _Pipeline:
         requests = self.recipe.evaluate.latency_requests
 
         def work(folder: Path) -> None:
-            found = milliseconds_per_request(firsts, self._some_histories(), requests=requests)
-            write_json(folder / "latency.json", {name: vars(latency) for name, latency in found.items()})
+            found = milliseconds_of_requests(firsts, self._some_histories(), requests=requests)
+            write_json(folder / "milliseconds.json", found)
+            write_json(folder / "machine.json", machine_facts())
+            write_json(folder / "latency.json", {name: vars(Latency.of(times)) for name, times in found.items()})
 
         done = self.folder.stage("latency", {"data": self.data_key, "models": digests, "requests": requests}, work)
         return {name: Latency(**values) for name, values in read_json(done / "latency.json").items()}
@@ -330,7 +346,7 @@ class _Pipeline:
         evaluations = {name: self.folder.path / "evaluation" / name for name in models}
         encoder = read_json(self.vectors / "encoder.json") if self.vectors else None
         results = gather_results(self.recipe, evaluations, artefacts, self._latencies(artefacts), encoder=encoder)
-        write_json(self.folder.path / "results.json", results.as_json())
+        write_json(self.folder.path / RESULTS, results.as_json())
         write_text(self.folder.path / "results.md", results.markdown())
         self._ship(artefacts[DISTILLED][0], results)
         return Run(self.folder.path, self.recipe, results, self.prepared)

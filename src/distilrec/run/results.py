@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from distilrec.artifact import artifact_size_bytes
+from distilrec.errors import ArtifactError
 from distilrec.evaluate.bootstrap import Interval
 from distilrec.evaluate.compare import compare, metric_title
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.files import read_json
 from distilrec.latency import Latency
-from distilrec.run.recipe import Recipe
 
+if TYPE_CHECKING:  # it loads torch
+    from distilrec.run.recipe import Recipe
+
+RESULTS = "results.json"
 TITLES = {
     "popularity": "popularity",
     "item_knn": "item-kNN",
@@ -53,6 +57,27 @@ class Results:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+    @classmethod
+    def load(cls, run: Path) -> Self:
+        """Read back what a run left in its folder."""
+        path = run / RESULTS
+        held = read_json(path)
+        try:
+            rows = [
+                Row(
+                    name=row["name"],
+                    metrics={name: Interval(**interval) for name, interval in row["metrics"].items()},
+                    parameters=row["parameters"],
+                    bytes_on_disk=row["bytes_on_disk"],
+                    latency=Latency(**row["latency"]),
+                )
+                for row in held["rows"]
+            ]
+            told = {name: held[name] for name in ("metric", "verdicts", "notes", "protocol", "epochs")}
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{path} lacks or mistakes {error}; run the recipe again to write it anew") from None
+        return cls(rows, **told)
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """Heading and rows of the table, as text."""
