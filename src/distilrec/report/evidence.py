@@ -105,7 +105,9 @@ def _title(name: str) -> str:
 def _measure(name: str, value: float | None) -> str:
     if value is None:
         return "-"
-    return share(value) if name in ("coverage", "overlap") else f"{value:.4f}" if name == "serendipity" else f"{value:.2f}"
+    return (
+        share(value) if name in ("coverage", "overlap") else f"{value:.4f}" if name == "serendipity" else f"{value:.2f}"
+    )
 
 
 def _shown_table(run: RunFacts) -> Markup:

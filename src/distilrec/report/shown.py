@@ -1,4 +1,4 @@
-"""What is recommended: how popular it is, beside what users chose; how varied and new; how much the teacher shows too."""
+"""What is recommended: how popular it is, beside what users chose; how varied; how much of it the teacher shows."""
 
 from __future__ import annotations
 
