@@ -58,6 +58,9 @@ bench-distil: $(VENV)/.dev ## What an epoch costs with a teacher beside one with
 bench-extract: $(VENV)/.dev ## Writing a teacher's knowledge against asking it alone (after bench-teachers)
 	$(BIN)/python benchmarks/extract_speed.py $(ARGS)
 
+bench-compress-methods: $(VENV)/.dev ## What each method of compression costs on a finished run of Beauty (an hour; resumes)
+	$(BIN)/python benchmarks/compress_methods.py runs/beauty $(ARGS)
+
 bench-large: $(VENV)/.dev ## Distil over a million items: peak memory, seconds a step, what is learnt (ten minutes or so)
 	$(BIN)/python benchmarks/large_catalogue.py $(ARGS)
 

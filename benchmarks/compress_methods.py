@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +26,44 @@ from distilrec.run.recipe import Recipe, load_recipe
 from distilrec.run.stages import Prepared, judge, load_prepared, validator
 
 Plan = Sequence[Mapping[str, Any]]
-BOOKS = {"form": "codebooks", "codes": 8, "books": "int8"}
-LAYERS_INT8 = {"kind": "quantise", "table": None}
-ROWS: Mapping[str, Plan] = {
-    "trained again, not compressed": [{"kind": "retrain"}],
-    "int8 everywhere": [{"kind": "quantise"}],
-    "int4 table, int8 layers": [{"kind": "quantise", "table": "int4"}],
-    "int4 table, int8 layers, in training": [{"kind": "quantise_aware"}],
-    "codebooks of 8 bytes, int8 layers": [{"kind": "quantise", "table": BOOKS}],
-    "codebooks of 8 bytes, int8 layers, in training": [{"kind": "quantise_aware", "table": BOOKS}],
-    "the same, codes kept": [{"kind": "quantise_aware", "table": BOOKS, "reassign": False}],
-    "half of the hidden units": [{"kind": "prune_units"}],
-    "half of the weights": [{"kind": "prune_weights"}],
-    "half of the weights in 3 rounds": [{"kind": "prune_weights", "rounds": 3}],
-    "rank 32": [{"kind": "low_rank", "rank": 32}],
-    "rank 32, int4": [{"kind": "low_rank", "rank": 32, "retrain": False}, {"kind": "quantise_aware"}],
-    "width 32": [{"kind": "prune_width", "width": 32}],
-    "width 32, int4": [{"kind": "prune_width", "width": 32}, {"kind": "quantise_aware"}],
-    "half of the items share vectors": [{"kind": "prune_items"}],
-    "half of the items share means of 256 clusters": [{"kind": "prune_items", "fallback": "clusters"}],
-    "hashed, 2,048 rows": [{"kind": "hashed", "buckets": 2048}],
-    "quotient and remainder, 256 remainders": [{"kind": "quotient_remainder", "buckets": 256}],
+BOOKS = {"form": "codebooks", "codes": 8, "books": "int8", "rotate": True, "rounds": 10, "rotation": "int8"}
+BY_16 = {"form": "int4", "group": 16}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: what is done, and how long what is trained is trained."""
+
+    plan: Plan
+    epochs: int = 2
+    learning_rate: float = 2e-4  # along a cosine; from 1e-3 a finished student first forgets what it knew
+
+
+ROWS: Mapping[str, Row] = {
+    "trained again, not compressed": Row([{"kind": "retrain"}]),
+    "int8 everywhere": Row([{"kind": "quantise"}]),
+    "int4 table": Row([{"kind": "quantise", "table": "int4"}]),
+    "int4 table, in training": Row([{"kind": "quantise_aware"}]),
+    "int4 table by 16 columns": Row([{"kind": "quantise", "table": BY_16}]),
+    "int4 table by 16 columns, in training": Row([{"kind": "quantise_aware", "table": BY_16}]),
+    "codebooks of 8 bytes": Row([{"kind": "quantise", "table": BOOKS}]),
+    "codebooks of 8 bytes, in training": Row([{"kind": "quantise_aware", "table": BOOKS, "reassign": False}], 6, 2e-3),
+    "codebooks of 8 bytes, in training, codes anew": Row([{"kind": "quantise_aware", "table": BOOKS}], 6, 2e-3),
+    "codebooks of 16 bytes, in training": Row(
+        [{"kind": "quantise_aware", "table": {**BOOKS, "codes": 16}, "reassign": False}], 6, 2e-3
+    ),
+    "half of the hidden units": Row([{"kind": "prune_units"}]),
+    "half of the hidden units, not trained": Row([{"kind": "prune_units", "retrain": False}]),
+    "half of the weights, not trained": Row([{"kind": "prune_weights", "retrain": False}]),
+    "half of the weights": Row([{"kind": "prune_weights"}]),
+    "rank 32, not trained": Row([{"kind": "low_rank", "rank": 32, "retrain": False}]),
+    "rank 32": Row([{"kind": "low_rank", "rank": 32}], 6, 2e-3),
+    "width 32, not trained": Row([{"kind": "prune_width", "width": 32, "retrain": False}]),
+    "width 32": Row([{"kind": "prune_width", "width": 32}], 6, 2e-3),
+    "half of the items share means of 256 clusters, not trained": Row([{"kind": "prune_items", "retrain": False}]),
+    "half of the items share means of 256 clusters": Row([{"kind": "prune_items"}]),
+    "hashed, 2,048 rows": Row([{"kind": "hashed", "buckets": 2048}], 6, 2e-3),
+    "quotient and remainder, 256 remainders": Row([{"kind": "quotient_remainder", "buckets": 256}], 6, 2e-3),
 }
 
 
@@ -54,30 +72,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a finished run of distilrec run")
     parser.add_argument("--out", type=Path, default=Path("runs/compress-methods"))
-    parser.add_argument("--epochs", type=int, default=4, help="of each training")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="of each training, along a cosine")
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS), metavar="ROW", help="which")
     told = parser.parse_args()
     recipe = load_recipe(told.run / "recipe.yaml")
     prepared = load_prepared(told.run / "data")
     first = Recommender.from_pretrained(told.run / "artefact")
-    training = retraining(told.run, recipe, prepared, told.epochs, told.learning_rate, told.out)
     whole = judge(first, prepared, recipe.evaluate, on="validation")
     print(f"{packed_of(first).nbytes():,} bytes of weights, validation NDCG@10 {whole.mean('ndcg@10'):.5f}")
-    print(f"{told.epochs} epochs of training at a learning rate of {told.learning_rate:g}")
     for name in told.rows:
         path = told.out / f"{name}.json"
         if not path.exists():
-            write_json(path, measured(first, ROWS[name], training, prepared, recipe, whole))
+            training = retraining(told.run, recipe, prepared, ROWS[name], told.out)
+            write_json(path, measured(first, ROWS[name].plan, training, prepared, recipe, whole))
         print(line(name, read_json(path)), flush=True)
 
 
-def retraining(
-    run: Path, recipe: Recipe, prepared: Prepared, epochs: int, learning_rate: float, out: Path
-) -> Retraining:
+def retraining(run: Path, recipe: Recipe, prepared: Prepared, row: Row, out: Path) -> Retraining:
     """What the student of a run was distilled by, for fewer epochs."""
     train = recipe.student.train.with_changes(
-        epochs=epochs, patience=epochs, learning_rate=learning_rate, schedule="cosine"
+        epochs=row.epochs, patience=row.epochs, learning_rate=row.learning_rate, schedule="cosine"
     )
     return Retraining(
         prepared.split.train,

@@ -216,7 +216,7 @@ def test_rounds_without_training_and_a_model_without_matrices_are_refused():
 
 def test_rare_items_take_the_vector_of_the_nearest_that_is_kept():
     first = student()
-    small = compress(first, [PruneItems(share=0.5, retrain=False)])
+    small = compress(first, [PruneItems(share=0.5, fallback="nearest", retrain=False)])
     before, after = first.model.state()["table.weight"], small.model.state()["table.weight"]
     np.testing.assert_array_equal(after[:6], before[:6])  # the first are chosen most
     for row in range(6, N_ITEMS):

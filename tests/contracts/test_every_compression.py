@@ -34,6 +34,7 @@ SHAPES = {
 CHOSEN = {
     "prune_width": {"width": 4},
     "low_rank": {"rank": 2},
+    "prune_items": {"clusters": 4},
     "codebooks": {"codes": 2, "bits": 4},
     "hashed": {"buckets": 8},
     "quotient_remainder": {"buckets": 4},

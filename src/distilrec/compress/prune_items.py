@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from pydantic import Field
 
-from distilrec.compress.retraining import Retraining, needs_student, needs_training, trained
+from distilrec.compress.retraining import Retraining, retrained, wanted_training
 from distilrec.compress.share import TABLES
 from distilrec.compress.steps import packed_of, restored
 from distilrec.config import Settings
@@ -27,9 +27,9 @@ class PruneItems(Settings):
     """Its name."""
     share: float = Field(0.5, gt=0, lt=1)
     """How many of the items: the least chosen ones; of equally often chosen ones the later rows."""
-    fallback: Literal["nearest", "clusters", "column"] = "nearest"
-    """What a rare item gets: the vector of the item with its own that is nearest, the mean of a cluster of rare items,
-    or the mean of those with the same value in a column of the catalogue."""
+    fallback: Literal["clusters", "nearest", "column"] = "clusters"
+    """What a rare item gets: the mean of a cluster of rare items, the vector of the nearest item that keeps its own, or
+    the mean of those with the same value in a column of the catalogue."""
     clusters: int = Field(256, ge=1)
     """How many clusters."""
     column: str | None = None
@@ -49,8 +49,7 @@ def prune_items(recommender: Recommender, settings: PruneItems, training: Retrai
         SettingsError: the table is stored in a form already, a column is missing, all items would go, or there is
             nothing to train with.
     """
-    needs_student(recommender, settings)
-    needed = needs_training(recommender, settings, training) if settings.retrain else training
+    wanted = wanted_training(recommender, settings, training)
     packed = packed_of(recommender)
     counts = recommender.items[POPULARITY_COLUMN].to_numpy()
     n_rare = round(settings.share * len(counts))
@@ -68,12 +67,7 @@ def prune_items(recommender: Recommender, settings: PruneItems, training: Retrai
             )
         shared = _sharing(packed.array(name), rare, like)
         packed = packed.replacing(name, SharedRows(), SharedRows().encode(shared))
-    facts: dict[str, Any] = {"items_kept": len(kept)}
-    if settings.retrain:
-        assert needed is not None
-        packed, told = trained(recommender, packed, needed)
-        facts |= told
-    return restored(recommender, packed, done=settings, facts=facts)
+    return retrained(restored(recommender, packed, done=settings, facts={"items_kept": len(kept)}), wanted)
 
 
 def _like(

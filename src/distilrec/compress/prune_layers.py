@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from distilrec.compress.retraining import Retraining, needs_student, needs_training, score_of, trained
-from distilrec.compress.steps import packed_of, reshaped, restored
+from distilrec.compress.retraining import Retraining, needs_student, needs_training, retrained, score_of
+from distilrec.compress.steps import reshaped
 from distilrec.compress.units import State
 from distilrec.config import Settings
 from distilrec.errors import SettingsError
@@ -56,11 +56,8 @@ def prune_layers(recommender: Recommender, settings: PruneLayers, training: Retr
         state, shape, gone = options[scores.index(max(scores))]
         del places[gone]
     facts = {"kept": places}
-    smaller = reshaped(recommender, state, shape, done=settings, facts=facts)
-    if not settings.retrain:
-        return smaller
-    packed, told = trained(smaller, packed_of(smaller), needed)
-    return restored(recommender, packed, done=settings, settings=shape, facts={**facts, **told})
+    small = reshaped(recommender, state, shape, done=settings, facts=facts)
+    return retrained(small, needed if settings.retrain else None)
 
 
 def stack_of(recommender: Recommender, settings: PruneLayers) -> tuple[str, str]:

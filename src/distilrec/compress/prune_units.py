@@ -8,9 +8,16 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from distilrec.compress.retraining import Retraining, needs_student, needs_training, score_of, trained
+from distilrec.compress.retraining import (
+    Retraining,
+    needs_student,
+    needs_training,
+    retrained,
+    score_of,
+    wanted_training,
+)
 from distilrec.compress.sensitivity import measure_losses, shares_by_sensitivity
-from distilrec.compress.steps import packed_of, reshaped, restored
+from distilrec.compress.steps import reshaped
 from distilrec.compress.units import (
     State,
     Units,
@@ -140,11 +147,8 @@ def _without(
         state = keep(state, units, kept[name])
         counts.setdefault(units.setting, []).append(len(kept[name]))
     facts = {"kept": {name: len(rows) for name, rows in kept.items()}}
-    smaller = reshaped(recommender, state, shape.with_changes(**changed_settings(counts)), done=settings, facts=facts)
-    if not settings.retrain:
-        return smaller
-    packed, told = trained(smaller, packed_of(smaller), needs_training(recommender, settings, training))
-    return restored(recommender, packed, done=settings, settings=smaller.model.settings, facts={**facts, **told})
+    small = reshaped(recommender, state, shape.with_changes(**changed_settings(counts)), done=settings, facts=facts)
+    return retrained(small, wanted_training(recommender, settings, training))
 
 
 def changed_settings(counts: Mapping[str, Sequence[int]]) -> dict[str, int | tuple[int, ...]]:

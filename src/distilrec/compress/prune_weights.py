@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from distilrec.compress.retraining import Retraining, needs_training, score_of, trained
+from distilrec.compress.retraining import Retraining, needs_training, retrained, score_of
 from distilrec.compress.sensitivity import measure_losses, shares_by_sensitivity
 from distilrec.compress.steps import packed_of, restored
 from distilrec.config import Settings
@@ -47,17 +47,15 @@ def prune_weights(recommender: Recommender, settings: PruneWeights, training: Re
         SettingsError: there is nothing to prune, an array is quantised already, or there is nothing to train with.
     """
     names = _prunable(recommender, settings)
-    needed = training
+    wanted, needed = None, training
     if settings.retrain or settings.scope == "adaptive":
         needed = needs_training(recommender, settings, training)
-    current, facts = recommender, dict[str, Any]()
+        wanted = needed if settings.retrain else None
+    current = recommender
     for turn in range(1, settings.rounds + 1):
         share = settings.share * (1 - (1 - turn / settings.rounds) ** 3)
         packed = _pruned(current, names, share, settings, needed)
-        if settings.retrain:
-            assert needed is not None
-            packed, facts = trained(current, packed, needed)
-        current = restored(recommender, packed, done=settings, facts=facts)
+        current = retrained(restored(recommender, packed, done=settings), wanted)
     return current
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from distilrec.compress.prune_units import changed_settings
-from distilrec.compress.retraining import Retraining, needs_student, needs_training, trained
-from distilrec.compress.steps import packed_of, reshaped, restored
+from distilrec.compress.retraining import Retraining, retrained, wanted_training
+from distilrec.compress.steps import reshaped
 from distilrec.compress.units import State, hidden_units, keep, weights_of, with_way_out
 from distilrec.config import Settings
 from distilrec.distil.weights import map_layers
@@ -41,22 +41,16 @@ def prune_width(recommender: Recommender, settings: PruneWidth, training: Retrai
     Raises:
         SettingsError: the width is not smaller, does not fit the heads, or there is nothing to train with.
     """
-    needs_student(recommender, settings)
+    wanted = wanted_training(recommender, settings, training)
     kind, shape = recommender.model.kind, recommender.model.settings
     before = int(shape.width)  # type: ignore[attr-defined]
     _check(kind, shape, settings.width, before)
-    needed = needs_training(recommender, settings, training) if settings.retrain else training
     state = recommender.model.state()
     if "inputs.weight" in state or kind == "matrix_factorisation":
         narrow, smaller = _narrower_factors(state, shape, settings.width)
     else:
         narrow, smaller = _narrower_body(kind, state, shape, settings.width)
-    small = reshaped(recommender, narrow, smaller, done=settings)
-    if not settings.retrain:
-        return small
-    assert needed is not None
-    packed, told = trained(small, packed_of(small), needed)
-    return restored(recommender, packed, done=settings, settings=smaller, facts=told)
+    return retrained(reshaped(recommender, narrow, smaller, done=settings), wanted)
 
 
 def _check(kind: str, shape: Any, width: int, before: int) -> None:  # noqa: ANN401  (the kind's own settings)

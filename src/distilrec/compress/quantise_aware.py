@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from distilrec.compress.quantise import GroupForms, forms_for
-from distilrec.compress.retraining import Retraining, needs_training, trained
+from distilrec.compress.retraining import Retraining, needs_training, retrained
 from distilrec.compress.steps import packed_of, restored
 from distilrec.errors import SettingsError
 from distilrec.recommender import Recommender
@@ -39,5 +39,5 @@ def quantise_aware(recommender: Recommender, settings: QuantiseAware, training: 
     forms = forms_for(before, settings)
     if not forms:
         raise SettingsError(f"a model of kind {recommender.model.kind} has none of the arrays that are to be quantised")
-    after, facts = trained(recommender, before.storing(forms), needed, before=before, reassign=settings.reassign)
-    return restored(recommender, after, done=settings, facts=facts)
+    small = restored(recommender, before.storing(forms), done=settings)
+    return retrained(small, needed, before=before, reassign=settings.reassign)

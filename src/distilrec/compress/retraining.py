@@ -67,8 +67,29 @@ def retrain(recommender: Recommender, settings: Retrain, training: Retraining | 
         SettingsError: there is nothing to train with, or it is not a student.
     """
     needed = needs_training(recommender, settings, training)
-    packed, facts = trained(recommender, packed_of(recommender), needed)
-    return restored(recommender, packed, done=settings, facts=facts)
+    return retrained(restored(recommender, packed_of(recommender), done=settings), needed)
+
+
+def retrained(
+    small: Recommender, training: Retraining | None, *, before: Packed | None = None, reassign: bool = False
+) -> Recommender:
+    """A recommender that a method made, trained once more where there is something to train with; see `trained`.
+
+    What training found is added to what is told of the method, which is the last.
+    """
+    if training is None:
+        return small
+    packed, facts = trained(small, packed_of(small), training, before=before, reassign=reassign)
+    *earlier, last = small.about["compressed"]
+    model = rebuild(small.model.kind, small.model.settings.model_dump(mode="json"), packed.state())
+    about = {**small.about, "compressed": [*earlier, {**last, **facts}]}
+    return type(small)(model, small.items, about=about, packed=packed if packed.forms else None)
+
+
+def wanted_training(recommender: Recommender, settings: Settings, training: Retraining | None) -> Retraining | None:
+    """What to train with where the method's `retrain` says so; none where it does not."""
+    needs_student(recommender, settings)
+    return needs_training(recommender, settings, training) if getattr(settings, "retrain", True) else None
 
 
 def needs_training(recommender: Recommender, settings: Settings, training: Retraining | None) -> Retraining:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from distilrec.compress.prune_layers import STACKS
-from distilrec.compress.retraining import Retraining, needs_student, needs_training, trained
+from distilrec.compress.retraining import Retraining, retrained, wanted_training
 from distilrec.compress.starts import hashed_start, quotient_remainder_start
 from distilrec.compress.steps import packed_of, restored
 from distilrec.config import Settings
@@ -97,9 +97,7 @@ def share_table(recommender: Recommender, settings: Shared, training: Retraining
         SettingsError: the table is stored in a form already, it would not get smaller, or there is nothing to train
             with.
     """
-    needs_student(recommender, settings)
-    wanted = getattr(settings, "retrain", True)
-    needed = needs_training(recommender, settings, training) if wanted else training
+    wanted = wanted_training(recommender, settings, training)
     packed = packed_of(recommender)
     for name in [name for name in TABLES if name in packed.names()]:
         if name in packed.forms:
@@ -112,11 +110,7 @@ def share_table(recommender: Recommender, settings: Shared, training: Retraining
         held = sum(part.nbytes for part in parts.values())
         if held >= packed.array(name).nbytes:
             raise SettingsError(f"{settings.kind}: {name} would have {held:,} bytes, no fewer than now; choose less")
-    facts: dict[str, Any] = {}
-    if wanted:
-        assert needed is not None
-        packed, facts = trained(recommender, packed, needed)
-    return restored(recommender, packed, done=settings, facts=facts)
+    return retrained(restored(recommender, packed, done=settings), wanted)
 
 
 def _made(settings: Shared, table: Array) -> tuple[Form, Parts]:
@@ -142,8 +136,7 @@ def share_layers(recommender: Recommender, settings: ShareLayers, training: Retr
         SettingsError: its kind has no blocks that could be one another's, it has no more than are to stay different,
             their arrays are stored in forms already, or there is nothing to train with.
     """
-    needs_student(recommender, settings)
-    needed = needs_training(recommender, settings, training) if settings.retrain else training
+    wanted = wanted_training(recommender, settings, training)
     packed = packed_of(recommender)
     for name, first in _pairs(recommender, settings, packed).items():
         held = {packed.forms[array].form for array in (name, first) if array in packed.forms}
@@ -155,11 +148,7 @@ def share_layers(recommender: Recommender, settings: ShareLayers, training: Retr
         if packed.array(name).shape != packed.array(first).shape:
             raise SettingsError(f"share_layers: {name} and {first} have other shapes, so they cannot be one")
         packed = packed.replacing(name, Alias(of=first), {})
-    facts: dict[str, Any] = {}
-    if settings.retrain:
-        assert needed is not None
-        packed, facts = trained(recommender, packed, needed)
-    return restored(recommender, packed, done=settings, facts=facts)
+    return retrained(restored(recommender, packed, done=settings), wanted)
 
 
 def _pairs(recommender: Recommender, settings: ShareLayers, packed: Packed) -> dict[str, str]:
