@@ -16,7 +16,7 @@ import pytest
 import distilrec
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "config", "files", "machine", "memory", "progress", "seeding"),
+    ("types", "errors", "config", "energy", "files", "machine", "memory", "progress", "seeding"),
     ("artifact", "exported", "knowledge", "ids", "card", "storage"),
     ("search",),
     ("sources",),

@@ -1,30 +1,27 @@
-"""Which index suits a table, by the form it is stored in."""
+"""Which index suits a table: by the form that it is stored in, and by how many items it has."""
 
 from __future__ import annotations
 
+from typing import Literal
+
+from distilrec.config import Settings
 from distilrec.search.flat import FlatIndex
 from distilrec.search.question import ItemIndex
-from distilrec.search.rows import FloatRows, Int8Rows, Rows
-from distilrec.storage import Float16, Int8, Packed
-
-ITEM_TABLE = "table.weight"
+from distilrec.search.stored import ITEM_TABLE, rows_of
+from distilrec.storage import Packed
 
 
-def rows_of(packed: Packed, name: str = ITEM_TABLE) -> Rows:
-    """A table's rows as they are stored, where products can be made of that form; decoded otherwise."""
-    form = packed.forms.get(name)
-    if isinstance(form, Int8):
-        return Int8Rows(*form.codes_and_scales(packed.parts(name)))
-    if isinstance(form, Float16):
-        form.decode(packed.parts(name))  # refuses what is damaged
-        return FloatRows(packed.parts(name)["values"])
-    return FloatRows(packed.array(name))
+class IndexSettings(Settings):
+    """How the best items of a table are found."""
+
+    kind: Literal["auto", "flat"] = "auto"
+    """Whether every item is scored, or what suits the table is chosen."""
 
 
-def index_for(packed: Packed, name: str = ITEM_TABLE) -> ItemIndex:
-    """An index over a stored table.
+def index_for(packed: Packed, name: str = ITEM_TABLE, settings: IndexSettings | None = None) -> ItemIndex:
+    """An index of an item table as it is stored in a model.
 
     Raises:
-        ArtifactError: the table is damaged, or there is none of that name.
+        ArtifactError: the model has no such table, or it is damaged.
     """
     return FlatIndex(rows_of(packed, name))
