@@ -11,11 +11,11 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large bench-serve image-check docs constraints clean
+.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large bench-peers bench-peers-speed bench-serve image-check docs constraints clean
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
-	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo "TORCH_INDEX is where torch alone is fetched from, for a build without CUDA, say."
 
 venv: $(VENV)/.dev ## Build .venv with everything for development
@@ -63,6 +63,12 @@ bench-compress-methods: $(VENV)/.dev ## What each method of compression costs on
 
 bench-large: $(VENV)/.dev ## Distil over a million items: peak memory, seconds a step, what is learnt (ten minutes or so)
 	$(BIN)/python benchmarks/large_catalogue.py $(ARGS)
+
+bench-peers: $(VENV)/.dev ## RecTools, RecBole and implicit beside our models, one table (hours; resumes; ARGS="beauty --peers als")
+	$(BIN)/python benchmarks/peers/side_by_side.py $(ARGS)
+
+bench-peers-speed: $(VENV)/.dev ## Seconds an epoch of the same SASRec in RecTools, RecBole and here, in turns
+	$(BIN)/python benchmarks/peers/training_speed.py $(ARGS)
 
 bench-serve: $(VENV)/.dev ## Requests a second over HTTP beside FastAPI + torch and LitServe; ARGS names an exported folder
 	$(BIN)/python benchmarks/serve_speed.py $(ARGS)

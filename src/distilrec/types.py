@@ -75,7 +75,7 @@ class Batch:
     items: IntArray  # [B, L], 0 where padded
     lengths: IntArray  # [B], how many positions are real
     targets: IntArray | None = None  # [B, L], the item that came next; -1 where padded
-    rows: IntArray | None = None  # [B], which training windows these are: knowledge is looked up by them
+    rows: IntArray | None = None  # [B], which training windows, or cases of an evaluation, these are
 
     @classmethod
     def of(cls, histories: Sequence[Sequence[int] | IntArray], *, max_length: int | None = None) -> Batch:

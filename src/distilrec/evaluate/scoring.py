@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,7 +36,8 @@ def scored_batches(
     """Every case once, histories of similar length together.
 
     The scorer gets whole histories, or their newest `max_length` items if it has an attribute of that name that is not
-    None. Of a very large catalogue fewer than `batch_size` histories are scored at once.
+    None; `Batch.rows` are the numbers of the cases. Of a very large catalogue fewer than `batch_size` histories are
+    scored at once.
     """
     if batch_size < 1:
         raise SettingsError(f"batch_size is {batch_size}; expected at least 1")
@@ -46,7 +47,8 @@ def scored_batches(
     with progress(what, total=len(cases), quiet=quiet) as advance:
         for start in range(0, len(cases), at_once):
             rows = by_length[start : start + at_once]
-            scores = scorer.scores(Batch.of_rows(cases.histories.take(rows), max_length=max_length))
+            batch = Batch.of_rows(cases.histories.take(rows), max_length=max_length)
+            scores = scorer.scores(replace(batch, rows=rows))
             _check_shape(scores.shape, (len(rows), scorer.n_items))
             yield Scored(rows, scores)
             advance(len(rows))

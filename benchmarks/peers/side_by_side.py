@@ -1,0 +1,176 @@
+"""Other libraries beside us on one data set: the same split, the same evaluator, and theirs to check ours.
+
+    python benchmarks/peers/side_by_side.py beauty                       # every peer; hours on two cores
+    python benchmarks/peers/side_by_side.py beauty --peers als ease      # minutes
+    python benchmarks/peers/side_by_side.py beauty --print               # trains nothing: the table of what there is
+
+Each peer is trained once, in its own virtual environment (`environment.py`), and kept: the same command goes on with
+those that are missing. A training longer than `--minutes` is cut off, and its row says so. Models of ours are those
+found in `--ours`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agreement import lists_to, their_figures
+from environment import FOLDER, pins, python_of
+from known import PEERS, Peer
+from sequences import SPLITS, write_sequences
+from table import show
+
+from distilrec.config import load_yaml, parse
+from distilrec.errors import DistilRecError
+from distilrec.evaluate.evaluation import Evaluation
+from distilrec.evaluate.files import judge_files
+from distilrec.files import sha256_of_file
+from distilrec.run import stages
+from distilrec.run.folder import RunFolder, digest_of_stage
+from distilrec.run.recipe import DataSettings
+from distilrec.run.stages import Prepared
+from models import Row, answers_in, judge_own, own_folders, own_row, peer_row
+
+THEIRS = Path(__file__).parent / "theirs"
+_CUTOFFS = (10,)
+
+
+class SideBySide:
+    """One data set, its peers and our models, in a folder."""
+
+    def __init__(self, data: str, options: argparse.Namespace) -> None:
+        self.data, self.options = data, options
+        self.folder = RunFolder(options.out / data, say=print)
+        recipe = Path("recipes/teachers") / f"{data}.yaml"
+        settings = parse(DataSettings, load_yaml(recipe)["data"], where=f"{recipe}: data")
+        interactions, _ = stages.read_log(settings)
+        self.folder.claim(data_digest=interactions.digest())
+        inputs = settings.model_dump(mode="json", include={"filter", "split"})
+        place = self.folder.stage("data", inputs, lambda f: print(*stages.prepare(interactions, settings, f)))
+        self.prepared: Prepared = stages.load_prepared(place)
+        told = {"data": digest_of_stage(place), "code": sha256_of_file(Path(__file__).with_name("sequences.py"))}
+        self.heard = self.folder.stage("heard", told, lambda f: write_sequences(self.prepared, f))
+
+    def train(self, name: str) -> Path:
+        """Train a peer unless it was."""
+        peer = PEERS[name]
+        settings = {
+            **peer.settings[self.data],
+            "threads": self.options.threads,
+            "seed": 0,
+            "minutes": self.options.minutes,
+        }
+        inputs = {"heard": digest_of_stage(self.heard), "settings": settings, **code_of(peer)}
+
+        def work(folder: Path) -> None:
+            python = python_of(peer.environment, self.options.venvs)
+            command = [python, THEIRS / peer.scripts[0], self.heard, folder, json.dumps(settings)]
+            subprocess.run([str(part) for part in command], check=True, env=environment(self.options.threads))
+
+        return self.folder.stage(f"peers/{name}", inputs, work)
+
+    def rows(self) -> list[tuple[Row, Path]]:
+        """Everything that can be judged, and where it lies."""
+        found: list[tuple[Row, Path]] = []
+        for name, peer in PEERS.items():
+            place = self.place_of(name)
+            if place is not None:
+                answers = answers_in(place)
+                found.append((peer_row(peer.title, place, self._judge_peer(name, answers, place)), answers))
+        for name, place in own_folders(self._roots()).items():
+            judged = self._judged(
+                f"judged/ours/{name}",
+                {"model": digest_of_stage(place)},
+                lambda place=place: judge_own(place, self.prepared, SPLITS, cutoffs=_CUTOFFS),
+            )
+            found.append((own_row(name, place, judged), place))
+        return found
+
+    def _roots(self) -> list[Path]:
+        if self.options.ours is not None:
+            return list(self.options.ours)
+        return [Path("runs") / self.data, Path("runs/teachers") / self.data, Path("runs/quality") / self.data]
+
+    def place_of(self, name: str) -> Path | None:
+        """Where a peer's answer lies, whole or as far as it is; none where there is none."""
+        whole = self.folder.path / "peers" / name
+        places = [place for place in (whole, whole.with_name(f"{name}.partial")) if (place / "report.json").is_file()]
+        return places[0] if places else None
+
+    def _judge_peer(self, name: str, answers: Path, place: Path) -> dict[str, Evaluation]:
+        told = {"report": sha256_of_file(place / "report.json")}
+        return self._judged(f"judged/peers/{name}", told, lambda: self._read_peer(answers))
+
+    def _read_peer(self, answers: Path) -> dict[str, Evaluation]:
+        n_items = self.prepared.interactions.n_items
+        return {
+            split: judge_files(
+                answers, split, self.prepared.cases(split), n_items=n_items, cutoffs=_CUTOFFS, quiet=True
+            )
+            for split in SPLITS
+        }
+
+    def _judged(self, stage: str, told: dict[str, Any], judge: Any) -> dict[str, Evaluation]:  # noqa: ANN401
+        def work(folder: Path) -> None:
+            for split, evaluation in judge().items():
+                evaluation.save(folder / split)
+
+        place = self.folder.stage(stage, {"split": self.prepared.split.digest(), **told}, work)
+        return {split: Evaluation.load(place / split) for split in SPLITS}
+
+
+def code_of(peer: Peer) -> dict[str, str]:
+    """Digests of all that decides what a peer answers, beside its settings."""
+    scripts = {name: sha256_of_file(THEIRS / name) for name in peer.scripts}
+    return {**scripts, "pins": sha256_of_file(pins(peer.environment))}
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Variables of a peer's process: our own packages are not on its path."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {**kept, **dict.fromkeys(names, str(threads))}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train what is missing, judge what is there, show."""
+    options = _options(arguments)
+    try:
+        for data in options.data:
+            work = SideBySide(data, options)
+            with work.folder.locked():
+                for name in () if options.print else options.peers:
+                    work.train(name)
+                rows = work.rows()
+                lists = lists_to(work.folder.path / "lists", rows, work.prepared)
+                theirs = {} if options.without_their_metrics else their_figures(lists, options.venvs, THEIRS)
+            show(data, rows, theirs, options.results)
+    except DistilRecError as error:
+        sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"a peer's program ended with {error.returncode}; what it said is above. The same command tries again")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="*", default=["beauty"], choices=["beauty", "ml-1m"], help="which data sets")
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS), help="which to train")
+    parser.add_argument("--print", action="store_true", help="train nothing; show what there is")
+    parser.add_argument("--minutes", type=float, default=600, help="when a peer's training is cut off")
+    parser.add_argument("--threads", type=int, default=2, help="of each peer")
+    parser.add_argument("--venvs", type=Path, default=FOLDER, help="where the peers' environments are")
+    parser.add_argument("--out", type=Path, default=Path("runs/peers"), help="where to keep everything")
+    parser.add_argument("--results", type=Path, default=Path("benchmarks/results"), help="where the table goes")
+    parser.add_argument("--ours", type=Path, nargs="*", help="folders of runs with models of ours")
+    parser.add_argument("--without-their-metrics", action="store_true", help="judge by our evaluator alone")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""RecBole's SASRec. Run in its environment: python sasrec_recbole.py HEARD ANSWERED SETTINGS-AS-JSON"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from curve import Curve, Vectors
+from files import Heard, read
+from recbole.config import Config
+from recbole.data import create_dataset
+from recbole.data.dataloader import TrainDataLoader
+from recbole.model.sequential_recommender import SASRec
+from recbole.trainer import Trainer
+from recbole.utils import init_seed
+
+
+def main() -> None:
+    """Train and answer."""
+    heard, folder, settings = read(Path(sys.argv[1])), Path(sys.argv[2]), json.loads(sys.argv[3])
+    torch.set_num_threads(settings["threads"])
+    trainer, loader, dataset = build(heard, settings)
+    curve = Curve(
+        heard,
+        folder,
+        patience=settings["patience"],
+        seconds=settings["minutes"] * 60,
+        facts={
+            "parameters": sum(p.numel() for p in trainer.model.parameters()),
+            "library": "RecBole 1.2.1",
+            **settings,
+        },
+    )
+    numbers = rows_of(dataset, heard.n_items)
+    for epoch in range(settings["epochs"]):
+        began = time.perf_counter()
+        trainer._train_epoch(loader, epoch)
+        if curve.add(time.perf_counter() - began, lambda: vectors_of(trainer.model, heard, numbers)):
+            return
+    curve.end()
+
+
+def build(heard: Heard, settings: dict[str, Any]) -> tuple[Trainer, TrainDataLoader, Any]:
+    """A trainer, its batches and its data set, which holds training events alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "peers"
+        place.mkdir()
+        write_log(heard, place / "peers.inter")
+        config = Config(
+            model="SASRec",
+            dataset="peers",
+            config_dict={
+                "data_path": folder,
+                "use_gpu": False,
+                "device": "cpu",
+                "seed": settings["seed"],
+                "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+                "train_neg_sample_args": None,
+                "show_progress": False,
+                "checkpoint_dir": folder,
+                "state": "WARNING",
+                **settings["model"],
+            },
+        )
+        init_seed(settings["seed"], reproducibility=True)
+        dataset = create_dataset(config)
+        dataset._change_feat_format()  # cuts every training sequence into its prefixes
+    loader = TrainDataLoader(config, dataset, None, shuffle=True)
+    return Trainer(config, SASRec(config, dataset)), loader, dataset
+
+
+def write_log(heard: Heard, path: Path) -> None:
+    """Training events in RecBole's atomic format; the place in the history serves as a time."""
+    with path.open("w") as file:
+        file.write("user_id:token\titem_id:token\ttimestamp:float\n")
+        for user, items in zip(heard.users, heard.train, strict=True):
+            file.writelines(f"{user}\t{item}\t{place}\n" for place, item in enumerate(items))
+
+
+def rows_of(dataset: Any, n_items: int) -> np.ndarray:  # noqa: ANN401  (RecBole has no types)
+    """RecBole's number of each of our rows, [N]; 0, its padding, for items that nobody took in training."""
+    numbers = np.zeros(n_items, dtype=np.int64)
+    for token, number in dataset.field2token_id["item_id"].items():
+        if token != "[PAD]":
+            numbers[int(token)] = number
+    return numbers
+
+
+@torch.no_grad()
+def vectors_of(model: SASRec, heard: Heard, numbers: np.ndarray) -> Vectors:
+    """Item vectors in our order of rows, and the vectors of the histories of both splits."""
+    model.eval()
+    found = []
+    for cases in (heard.validation, heard.test):
+        known = [numbers[history][numbers[history] > 0][-model.max_seq_length :] for history in cases.histories]
+        lengths = torch.tensor([max(1, len(history)) for history in known])
+        rows = torch.zeros((len(known), model.max_seq_length), dtype=torch.long)
+        for row, history in zip(rows, known, strict=True):
+            row[: len(history)] = torch.from_numpy(history)
+        parts = [model(part, length) for part, length in zip(rows.split(512), lengths.split(512), strict=True)]
+        found.append(torch.cat(parts).numpy())
+    return model.item_embedding.weight.numpy()[numbers], found[0], found[1]
+
+
+if __name__ == "__main__":
+    main()

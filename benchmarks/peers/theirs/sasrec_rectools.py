@@ -1,0 +1,98 @@
+"""RecTools' SASRec. Run in its environment: python sasrec_rectools.py HEARD ANSWERED SETTINGS-AS-JSON"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from curve import Curve, Vectors
+from files import Cases, Heard, padded, read
+from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
+from rectools.dataset import Dataset
+from rectools.models import SASRecModel
+from rectools_log import frame
+
+
+class Judge(Callback):
+    """Validates after every epoch, and stops."""
+
+    def __init__(self, curve: Curve, vectors: Any) -> None:  # noqa: ANN401  (a function of the module)
+        self.curve, self.vectors = curve, vectors
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self.began = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock, then validate."""
+        seconds = time.perf_counter() - self.began
+        trainer.should_stop = self.curve.add(seconds, lambda: self.vectors(pl_module.torch_model))
+
+
+def main() -> None:
+    """Train and answer."""
+    heard, folder, settings = read(Path(sys.argv[1])), Path(sys.argv[2]), json.loads(sys.argv[3])
+    torch.set_num_threads(settings["threads"])
+    seed_everything(settings["seed"], verbose=False)
+    model = SASRecModel(**settings["model"])
+    dataset = Dataset.construct(frame(heard))
+    curve: Curve | None = None
+
+    def vectors(torch_model: torch.nn.Module) -> Vectors:
+        return vectors_of(torch_model, model, heard, settings["model"]["session_max_len"])
+
+    model._build_model_from_dataset(dataset)  # to count parameters; fit builds it again
+    parameters = sum(p.numel() for p in model.torch_model.parameters())
+    curve = Curve(
+        heard,
+        folder,
+        patience=settings["patience"],
+        seconds=settings["minutes"] * 60,
+        facts={"parameters": parameters, "library": "RecTools 0.19.0", **settings},
+    )
+    seed_everything(settings["seed"], verbose=False)
+    model._trainer = Trainer(
+        max_epochs=settings["epochs"],
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Judge(curve, vectors)],
+    )
+    model.fit(dataset)
+    if len(curve._scores) == settings["epochs"]:
+        curve.end()
+
+
+@torch.no_grad()
+def vectors_of(torch_model: torch.nn.Module, model: SASRecModel, heard: Heard, length: int) -> Vectors:
+    """Item vectors in our order of rows, and the vectors of the histories of both splits."""
+    torch_model.eval()
+    table = torch_model.item_model.get_all_embeddings()  # [1 + known items, D], its own order
+    preparator = model.data_preparator
+    ours = np.asarray(preparator.get_known_item_ids(), dtype=np.int64)
+    theirs = np.zeros(heard.n_items, dtype=np.int64)  # our row -> their row; 0 is padding
+    theirs[ours] = preparator.item_id_map.convert_to_internal(ours)
+    found = [_histories(torch_model, table, cases, theirs, length) for cases in (heard.validation, heard.test)]
+    torch_model.train()
+    return table.numpy()[theirs], found[0], found[1]
+
+
+def _histories(
+    torch_model: torch.nn.Module, table: torch.Tensor, cases: Cases, theirs: np.ndarray, length: int
+) -> np.ndarray:
+    known = [theirs[history][theirs[history] > 0] for history in cases.histories]
+    rows = torch.from_numpy(padded(known, length))
+    parts = [torch_model.encode_sessions({"x": part}, table)[:, -1] for part in rows.split(512)]
+    return torch.cat(parts).numpy()
+
+
+if __name__ == "__main__":
+    main()

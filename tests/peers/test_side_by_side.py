@@ -1,0 +1,142 @@
+"""`make bench-peers` with a peer that is installed already: popularity, in a process of its own."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "peers"))
+import side_by_side
+from known import PEERS, Peer
+from sequences import write_sequences
+from table import sentences
+
+from distilrec.data.interactions import Interactions
+from distilrec.data.split import Split
+from distilrec.errors import DataError
+from distilrec.run.stages import Prepared
+from distilrec.types import Cases, Ragged
+from models import own_folders
+
+POPULARITY = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from files import ndcg_at_10, read, write_report, write_vectors
+
+heard, folder, settings = read(Path(sys.argv[1])), Path(sys.argv[2]), json.loads(sys.argv[3])
+counts = np.bincount(np.concatenate(heard.train), minlength=heard.n_items).astype(np.float32)
+items, known = counts[:, None], counts > 0
+ones = {split: np.ones((len(getattr(heard, split).users), 1), np.float32) for split in ("validation", "test")}
+(folder / "epoch-2").mkdir()
+write_vectors(folder / "epoch-2", items, known, ones)
+score = ndcg_at_10(ones["validation"], items, heard.validation)
+write_report(folder, parameters=heard.n_items, library="Popular 1.0", answers="epoch-2", epochs=3, best_epoch=2,
+             seconds=6.0, validation=[0.0, score, 0.0], finished=settings["finished"])
+"""
+
+
+@pytest.fixture
+def bench(small, tmp_path, monkeypatch, capsys):
+    """Runs the benchmark over the small world, with one peer."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    shutil.copy(side_by_side.THEIRS / "files.py", theirs)
+    (theirs / "popularity.py").write_text(POPULARITY)
+    recipe = tmp_path / "recipes" / "teachers" / "beauty.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text(f"data: {{path: {small.folder}/world}}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(side_by_side, "THEIRS", theirs)
+    monkeypatch.setattr(side_by_side, "python_of", lambda name, folder: Path(sys.executable))
+
+    def call(*options, finished=True):
+        peer = Peer("Popular", "implicit", ("popularity.py", "files.py"), {"beauty": {"finished": finished}}, "here")
+        monkeypatch.setitem(PEERS, "als", peer)
+        side_by_side.main(["beauty", "--peers", "als", "--without-their-metrics", *options])
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_a_peer_is_trained_once_and_stands_beside_our_models(bench, finished, tmp_path):
+    ours = ["--ours", str(finished.folder)]
+    said = bench(*ours)
+    assert "peers/als: done" in said
+    page = (tmp_path / "benchmarks" / "results" / "peers-beauty.md").read_text()
+    assert "| Popular | Popular 1.0 | 24 | 0.0 | 2 of 3 | 0.1 |" in page
+    assert "DistilRec" in page
+    assert "None of our models here is as small as Popular." in said
+    assert "peers/als: done before, kept" in bench(*ours)
+    folder = tmp_path / "runs" / "peers" / "beauty"
+    theirs = json.loads((folder / "peers" / "als" / "report.json").read_text())["validation"][1]
+    judged = json.loads((folder / "judged" / "peers" / "als" / "validation" / "summary.json").read_text())
+    assert judged["metrics"]["ndcg@10"]["mean"] == pytest.approx(theirs)  # what it chose by is what we report
+
+
+def test_other_settings_train_anew_and_a_training_that_was_cut_off_is_marked(bench, tmp_path):
+    assert "unfinished" not in bench("--ours")
+    said = bench("--ours", finished=False)
+    assert "peers/als: started" in said
+    assert "| 2 of 3, unfinished |" in (tmp_path / "benchmarks" / "results" / "peers-beauty.md").read_text()
+
+
+def test_print_trains_nothing(bench):
+    assert "nothing is trained yet" in bench("--ours", "--print")
+
+
+def test_a_program_that_fails_is_told(bench, tmp_path):
+    (tmp_path / "theirs" / "popularity.py").write_text("raise SystemExit(3)")
+    with pytest.raises(SystemExit, match="a peer's program ended with 3"):
+        bench("--ours")
+
+
+def test_sequences_are_row_numbers_in_parquet(tmp_path):
+    cases = Cases(np.array([0, 1]), Ragged.of([[0, 1], [2]]), Ragged.of([[2], [0]]))
+    write_sequences(prepared(cases), tmp_path)
+    assert pl.read_parquet(tmp_path / "train.parquet").to_dict(as_series=False) == {"user": [0, 1], "items": [[0], [2]]}
+    asked = {"user": [0, 1], "history": [[0, 1], [2]], "relevant": [[2], [0]]}
+    assert pl.read_parquet(tmp_path / "test.parquet").to_dict(as_series=False) == asked
+    assert pl.read_parquet(tmp_path / "test.parquet").schema["relevant"] == pl.List(pl.Int64)  # and no fixed length
+    assert json.loads((tmp_path / "about.json").read_text())["n_items"] == 3
+
+
+def test_a_case_with_several_answers_is_refused(tmp_path):
+    cases = Cases(np.array([0]), Ragged.of([[0]]), Ragged.of([[1, 2]]))
+    with pytest.raises(DataError, match="1 cases ask for more than one item"):
+        write_sequences(prepared(cases), tmp_path)
+
+
+def prepared(cases):
+    events = pl.DataFrame({"user": [0, 1], "item": [0, 2], "timestamp": [None, None], "weight": [1.0, 1.0]})
+    log = Interactions(
+        events.cast({"timestamp": pl.Int64}),
+        users=pl.DataFrame({"user_id": [5, 6]}),
+        items=pl.DataFrame({"item_id": [10, 11, 12]}),
+    )
+    return Prepared(log, Split(Ragged.of([[0], [2]]), np.array([0, 1]), cases, cases, []))
+
+
+def test_every_peer_has_pins_of_one_version_each_and_scripts_that_are_there():
+    for peer in PEERS.values():
+        pins = side_by_side.pins(peer.environment).read_text().split()
+        assert all(pin.count("==") == 1 for pin in pins)
+        assert len({pin.partition("==")[0].lower() for pin in pins}) == len(pins)
+        assert all((side_by_side.THEIRS / script).is_file() for script in peer.scripts)
+        assert set(peer.settings) == {"beauty", "ml-1m"}
+
+
+def test_models_half_done_are_not_in_the_table(tmp_path):
+    for name in ("whole", "half.partial"):
+        (tmp_path / name / "artefact").mkdir(parents=True)
+        for file in ("training.json", "stage.json"):
+            (tmp_path / name / file).touch()
+    assert list(own_folders([tmp_path])) == [f"{tmp_path.name}/whole"]
+
+
+def test_nothing_is_said_of_no_models():
+    assert sentences([], {}) == []
