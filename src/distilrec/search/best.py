@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from distilrec.search.question import Found, Question
-from distilrec.search.rows import FloatRows, Rows, longest, products
+from distilrec.search.rows import FloatRows, Rows
 from distilrec.types import FloatArray, IntArray
 
 Score = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
@@ -61,15 +61,26 @@ def best_of_allowed(rows: Rows, question: Question) -> Found:
     allow = question.allow
     if allow is None or not len(allow):
         return empty_answer(question)
-    some = FloatRows(rows.take(allow))
-    length = longest(some)
+    some = _Some(rows, allow)
 
     def score(vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return products(some, vectors), rounding(some.width, vectors, length)
+        return some.products(vectors), rounding(rows.width, vectors, rows.bound)
 
     exclude = [np.flatnonzero(np.isin(allow, items, assume_unique=False)) for items in question.exclude]
     items, scores = best_of_all(some, score, Question(question.vectors, question.k, exclude, None))
     return np.where(items >= 0, allow[items], -1), scores
+
+
+class _Some(FloatRows):
+    """Some rows of a table, decoded; their scores are those of the table."""
+
+    def __init__(self, rows: Rows, items: IntArray) -> None:
+        super().__init__(rows.take(items))
+        self._rows, self._items = rows, items
+
+    def scores(self, items: IntArray, vector: FloatArray) -> FloatArray:
+        """Some products, [n], as the table works them out."""
+        return self._rows.scores(self._items[items], vector)
 
 
 def candidates(scores: FloatArray, k: int, slack: float) -> IntArray:
@@ -92,7 +103,7 @@ def _reached(scores: FloatArray, k: int) -> float:
 
 def put_best(answer: Found, row: int, rows: Rows, question: Question, items: IntArray) -> None:
     """Write the best of some items into one row of an answer; of equal scores the lower row number first."""
-    scores = np.vecdot(rows.take(items), question.vectors[row])
+    scores = rows.scores(items, question.vectors[row])
     if len(items) > 4 * question.k:
         kept = np.flatnonzero(scores >= np.partition(scores, len(scores) - question.k)[-question.k])
         items, scores = items[kept], scores[kept]

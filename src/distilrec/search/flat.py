@@ -8,7 +8,7 @@ import numpy as np
 
 from distilrec.search.best import best_of_all, rounding
 from distilrec.search.question import Array, Found, ask
-from distilrec.search.rows import FloatRows, Rows, longest, products
+from distilrec.search.rows import FloatRows, Rows
 from distilrec.types import FloatArray, IntArray
 
 
@@ -22,7 +22,7 @@ class FlatIndex:
             ArtifactError: it is no such table, or holds NaN or infinity.
         """
         self._rows: Rows = FloatRows(table) if isinstance(table, np.ndarray) else table
-        self._longest = longest(self._rows)
+        self._bound = self._rows.bound
 
     @property
     def n_items(self) -> int:
@@ -46,4 +46,4 @@ class FlatIndex:
         return best_of_all(self._rows, self._score, ask(self, vectors, k, exclude, allow))
 
     def _score(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return products(self._rows, vectors), rounding(self.width, vectors, self._longest)
+        return self._rows.products(vectors), rounding(self.width, vectors, self._bound)

@@ -70,6 +70,10 @@ class Question:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def only(self, row: int) -> Question:
+        """What one of the vectors asks."""
+        return Question(self.vectors[row : row + 1], self.k, [self.exclude[row]], self.allow)
+
 
 def ask(index: ItemIndex, vectors: Array, k: int, exclude: Sequence[IntArray] | None, allow: Array | None) -> Question:
     """Check the arguments of `ItemIndex.search`."""

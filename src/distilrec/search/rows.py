@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +12,7 @@ from distilrec.errors import ArtifactError
 from distilrec.search.question import WILD, Array, first_wild_row
 from distilrec.types import FloatArray, IntArray
 
-_PIECE_NUMBERS = 1 << 18  # decoded at once: 1 MiB stays in the processor's cache
+PIECE_NUMBERS = 1 << 18  # decoded at once: 1 MiB stays in the processor's cache
 
 
 class Rows(Protocol):
@@ -40,8 +41,58 @@ class Rows(Protocol):
         """Those from `start` to before `stop`, [n, D] float32."""
         ...
 
+    @property
+    def bound(self) -> float:
+        """A length that no row exceeds, nor whatever a product goes through on its way: how far it may be off."""
+        ...
 
-class FloatRows:
+    def products(self, vectors: FloatArray) -> FloatArray:
+        """Every row's product with every vector [B, D], [B, N], in the fastest way; the last bits may differ."""
+        ...
+
+    def scores(self, items: IntArray, vector: FloatArray) -> FloatArray:
+        """Some rows' products with one vector [D], [n], each worked out alike wherever it stands."""
+        ...
+
+
+class DecodedRows:
+    """What rows do that have no better way than to be decoded, a few at a time."""
+
+    n_items: int
+    width: int
+
+    def take(self, items: IntArray) -> FloatArray:
+        """Some rows, [n, D]."""
+        raise NotImplementedError
+
+    def take_range(self, start: int, stop: int) -> FloatArray:
+        """Rows one after another, [n, D]."""
+        raise NotImplementedError
+
+    @cached_property
+    def bound(self) -> float:
+        """The length of the longest row."""
+        return max((float(np.vecdot(part, part).max()) ** 0.5 for _, part in self._pieces()), default=0.0)
+
+    def products(self, vectors: FloatArray) -> FloatArray:
+        """All products, [B, N]."""
+        found = np.empty((len(vectors), self.n_items), dtype=np.float32)
+        for start, part in self._pieces():
+            found[:, start : start + len(part)] = np.matmul(vectors, part.T)
+        return found
+
+    def scores(self, items: IntArray, vector: FloatArray) -> FloatArray:
+        """Some products, [n]."""
+        found: FloatArray = np.vecdot(self.take(items), vector)
+        return found
+
+    def _pieces(self) -> Iterator[tuple[int, FloatArray]]:
+        step = max(1, PIECE_NUMBERS // max(self.width, 1))
+        for start in range(0, self.n_items, step):
+            yield start, self.take_range(start, min(start + step, self.n_items))
+
+
+class FloatRows(DecodedRows):
     """A table of float32, or of float16, which takes half the bytes and is widened as it is read."""
 
     def __init__(self, table: Array) -> None:
@@ -49,7 +100,7 @@ class FloatRows:
             raise ArtifactError(
                 f"the item table is {table.dtype} of shape {table.shape}; expected float32 or float16 [N, D]"
             )
-        _check_finite("the item table", table)
+        check_finite("the item table", table)
         self.table = np.ascontiguousarray(table)
         self.n_items, self.width = table.shape
 
@@ -66,8 +117,15 @@ class FloatRows:
         """Rows one after another, [n, D]; a view where nothing is widened."""
         return self.table[start:stop].astype(np.float32, copy=False)
 
+    def products(self, vectors: FloatArray) -> FloatArray:
+        """All products, [B, N]."""
+        if self.table.dtype != np.float32:
+            return super().products(vectors)
+        found: FloatArray = np.matmul(vectors, self.table.T)
+        return found
 
-class Int8Rows:
+
+class Int8Rows(DecodedRows):
     """Codes of a byte a number, and a scale for each row: the numbers are their products."""
 
     def __init__(self, codes: Array, scales: Array) -> None:
@@ -78,7 +136,7 @@ class Int8Rows:
                 f"scales are {scales.dtype} of shape {scales.shape}; expected a floating point number for each of "
                 f"{len(codes)} rows of codes"
             )
-        _check_finite("a scale", scales)
+        check_finite("a scale", scales)
         self.codes, self.scales = np.ascontiguousarray(codes), scales.astype(np.float32)
         self.n_items, self.width = codes.shape
 
@@ -95,30 +153,20 @@ class Int8Rows:
         """Rows one after another, [n, D]."""
         return self.codes[start:stop] * self.scales[start:stop, None]
 
-
-def products(rows: Rows, vectors: FloatArray) -> FloatArray:
-    """Every row's product with every vector [B, D], [B, N]; rows are decoded a few at a time."""
-    if isinstance(rows, FloatRows) and rows.table.dtype == np.float32:
-        whole: FloatArray = np.matmul(vectors, rows.table.T)
-        return whole
-    found = np.empty((len(vectors), rows.n_items), dtype=np.float32)
-    for start, part in pieces(rows):
-        found[:, start : start + len(part)] = np.matmul(vectors, part.T)
-    return found
-
-
-def longest(rows: Rows) -> float:
-    """The length of the longest row."""
-    return max((float(np.vecdot(part, part).max()) ** 0.5 for _, part in pieces(rows)), default=0.0)
+    def products(self, vectors: FloatArray) -> FloatArray:
+        """All products, [B, N]: a scale multiplies a score, not each number of its row."""
+        found = np.empty((len(vectors), self.n_items), dtype=np.float32)
+        step = max(1, PIECE_NUMBERS // max(self.width, 1))
+        piece = np.empty((min(step, self.n_items), self.width), dtype=np.float32)
+        for start in range(0, self.n_items, step):
+            codes = self.codes[start : start + step]
+            np.copyto(piece[: len(codes)], codes)
+            found[:, start : start + step] = np.matmul(vectors, piece[: len(codes)].T)
+        found *= self.scales
+        return found
 
 
-def pieces(rows: Rows) -> Iterator[tuple[int, FloatArray]]:
-    """All rows, some at a time, [n, D], each time with the number of the first."""
-    step = max(1, _PIECE_NUMBERS // max(rows.width, 1))
-    for start in range(0, rows.n_items, step):
-        yield start, rows.take_range(start, min(start + step, rows.n_items))
-
-
-def _check_finite(name: str, array: Array) -> None:
+def check_finite(name: str, array: Array) -> None:
+    """Refuse an array with numbers that no model has."""
     if first_wild_row(array) is not None:
         raise ArtifactError(f"{name} holds {WILD}, first in row {first_wild_row(array)}; the model is damaged")

@@ -15,7 +15,6 @@ from distilrec.errors import ArtifactError, SettingsError
 from distilrec.exported import Exported, read_export
 from distilrec.ids import IdIndex
 from distilrec.search import ItemIndex, index_for, rows_of
-from distilrec.search.rows import products
 from distilrec.serve.choice import BoolArray, Catalogue, Where, joined
 from distilrec.serve.encoder import OnnxEncoder, padded
 from distilrec.storage import Packed
@@ -148,7 +147,7 @@ class Runtime:
         full = np.flatnonzero(batch.lengths > 0)
         if len(full):
             wanted = self._wanted([batch.items[row, : batch.lengths[row]] for row in full])
-            scores[full] = products(self._rows, wanted)
+            scores[full] = self._rows.products(wanted)
         return scores
 
     def _wanted(self, known: Sequence[IntArray]) -> FloatArray:
@@ -219,7 +218,7 @@ class Runtime:
 
     def _nearest(self, row: int, k: int, allowed: BoolArray | None) -> Recommendations:
         own = self._rows.take(np.array([row]))  # [1, D]
-        cosines = products(self._rows, own)[0] / (self._lengths * self._lengths[row])  # [N]
+        cosines = self._rows.products(own)[0] / (self._lengths * self._lengths[row])  # [N]
         cosines[row] = -np.inf
         if allowed is not None:
             cosines[~allowed] = -np.inf

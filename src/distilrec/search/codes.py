@@ -1,0 +1,114 @@
+"""Codes of 4 bits that a processor adds up sixteen or thirty-two items at a time: faiss's fast scan (André et al.)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Self
+
+import numpy as np
+
+from distilrec.errors import ArtifactError, MissingExtraError
+from distilrec.search.question import Array
+from distilrec.search.rows import PIECE_NUMBERS, Rows, check_finite
+from distilrec.storage.integers import pack_halves
+from distilrec.types import FloatArray, IntArray
+
+_ENTRIES = 16  # of a book: 4 bits
+_SAMPLE = 1 << 14  # rows that books are learnt from: a thousand for each entry
+
+
+def faiss_is_installed() -> bool:
+    """Whether fast scans can be had here."""
+    return find_spec("faiss") is not None
+
+
+def _faiss() -> Any:  # noqa: ANN401  (a module without types)
+    try:
+        import faiss
+    except ImportError:
+        raise MissingExtraError("faiss", "search") from None
+    return faiss
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """What a fast scan is made of: plain arrays, which can be kept in a file and opened without running anything."""
+
+    books: FloatArray
+    """Entries of each run of columns, [M, 16, D / M]."""
+    packed: Array
+    """The entry that each row has of each book, uint8 [N, half of M], the first in the lower half."""
+
+    def __post_init__(self) -> None:
+        if self.books.ndim != 3 or self.books.shape[1] != _ENTRIES or self.books.dtype != np.float32:
+            raise ArtifactError(f"books are {self.books.dtype} {self.books.shape}; expected float32 [M, 16, D / M]")
+        halves = (len(self.books) + 1) // 2
+        if self.packed.ndim != 2 or self.packed.dtype != np.uint8 or self.packed.shape[1] != halves:
+            raise ArtifactError(f"codes are {self.packed.dtype} {self.packed.shape}; expected uint8 [N, {halves}]")
+        check_finite("a book", self.books)
+
+    @classmethod
+    def learn(cls, rows: Rows, n_codes: int, *, seed: int = 0) -> Self:
+        """Learn books by k-means, on one thread: seconds for a million rows.
+
+        Raises:
+            MissingExtraError: faiss is not installed.
+            ArtifactError: there are no rows.
+        """
+        faiss = _faiss()
+        if not rows.n_items:
+            raise ArtifactError("the table has no rows, so there is nothing that codes could be learnt from")
+        faiss.omp_set_num_threads(1)
+        quantiser = faiss.ProductQuantizer(rows.width, n_codes, 4)
+        quantiser.cp.min_points_per_centroid, quantiser.cp.seed = 1, seed
+        chosen = np.random.default_rng(seed).choice(rows.n_items, min(rows.n_items, _SAMPLE), replace=False)
+        enough = np.resize(np.sort(chosen), max(len(chosen), _ENTRIES))  # fewer rows are taken again and again
+        quantiser.train(rows.take(enough))
+        step = max(1, PIECE_NUMBERS // rows.width)
+        starts = range(0, rows.n_items, step)
+        pieces = (rows.take_range(start, min(start + step, rows.n_items)) for start in starts)
+        packed = np.concatenate([quantiser.compute_codes(piece) for piece in pieces])
+        books = faiss.vector_to_array(quantiser.centroids).reshape(n_codes, _ENTRIES, -1)
+        return cls(books, packed)
+
+    @classmethod
+    def stored(cls, codes: Array, books: FloatArray) -> Self:
+        """Codes [N, M] and books of a table that is stored as such."""
+        return cls(np.ascontiguousarray(books, dtype=np.float32), pack_halves(codes))
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        """What `to_arrays` gave.
+
+        Raises:
+            ArtifactError: they are not `books` and `codes` that fit each other.
+        """
+        if arrays.keys() != {"books", "codes"}:
+            raise ArtifactError(f"a fast scan is made of books and codes; the file has {', '.join(arrays) or 'none'}")
+        return cls(arrays["books"], arrays["codes"])
+
+    def to_arrays(self) -> dict[str, Array]:
+        """`books` and `codes`, to be kept."""
+        return {"books": self.books, "codes": self.packed}
+
+
+class FastScan:
+    """The items whose codes promise the largest products."""
+
+    def __init__(self, codes: Codes) -> None:
+        self._library = _faiss()
+        n_codes, _, run = codes.books.shape
+        plain = self._library.IndexPQ(n_codes * run, n_codes, 4, self._library.METRIC_INNER_PRODUCT)
+        self._library.copy_array_to_vector(codes.books.ravel(), plain.pq.centroids)
+        self._library.copy_array_to_vector(codes.packed.ravel(), plain.codes)
+        plain.ntotal, plain.is_trained = len(codes.packed), True
+        self._index = self._library.IndexPQFastScan(plain)
+        self.nbytes = int(self._index.codes.size()) + codes.books.nbytes
+
+    def best(self, vectors: FloatArray, count: int) -> IntArray:
+        """The `count` best of each vector [B, D] by their codes, [B, count]."""
+        self._library.omp_set_num_threads(1)  # each thread has a number of its own, so it is told each time
+        found: IntArray = self._index.search(np.ascontiguousarray(vectors), count)[1]
+        return found

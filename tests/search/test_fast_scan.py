@@ -1,0 +1,166 @@
+"""A scan of codes finds what all products find, and says so where it can't."""
+
+import builtins
+
+import numpy as np
+import pytest
+
+from distilrec.errors import ArtifactError, MissingExtraError, SettingsError
+from distilrec.search import Codes, FastScanIndex, FlatIndex, FloatRows, IndexSettings, Int8Rows, codes, index_for
+from distilrec.search.fast_scan import n_codes_for, shortlist_for
+from distilrec.storage import Codebooks, Int8, LowRank, Packed
+
+DRAW = np.random.default_rng(0)
+TABLE = DRAW.standard_normal((4000, 16)).astype(np.float32)
+VECTORS = DRAW.standard_normal((20, 16)).astype(np.float32)
+SCANNED = IndexSettings(kind="fast_scan")
+
+
+def packed(form):
+    return Packed.of({"table.weight": TABLE}, {"table.weight": form})
+
+
+def recall(index, expected, k=10, **limits):
+    """Which share of the best is found."""
+    pairs = zip(index.search(VECTORS, k, **limits)[0], expected.search(VECTORS, k, **limits)[0], strict=True)
+    return np.mean([len(np.intersect1d(found, best)) / k for found, best in pairs])
+
+
+@pytest.fixture
+def only_scans(monkeypatch):
+    """Fails where every item is scored."""
+
+    def refuse(*asked):
+        raise AssertionError("every item was scored")
+
+    monkeypatch.setattr("distilrec.search.fast_scan.best_of_all", refuse)
+
+
+@pytest.mark.usefixtures("only_scans")
+@pytest.mark.parametrize(
+    "form", [Int8(), LowRank(rank=8), LowRank(rank=8, left=Int8()), Codebooks(codes=8, bits=4, rounds=3, rotate=True)]
+)
+def test_a_scan_finds_what_scoring_every_item_finds(form):
+    """Of a turned or low-rank table the thin rows are scanned; of codebooks of 4 bits their own codes."""
+    index = index_for(packed(form), settings=SCANNED)
+    assert recall(index, index_for(packed(form), settings=IndexSettings(kind="flat"))) >= 0.99
+
+
+def test_a_longer_shortlist_finds_more():
+    exact = FlatIndex(TABLE)
+    coarse = Codes.learn(FloatRows(TABLE), 4)
+    found = [recall(FastScanIndex(FloatRows(TABLE), shortlist=n, codes=coarse), exact) for n in (20, 100, 400)]
+    assert found[0] < found[1] < found[2]
+
+
+@pytest.mark.usefixtures("only_scans")
+def test_what_is_excluded_pushes_nothing_out():
+    """The forty best are excluded, more than half a shortlist; the ten that follow are found."""
+    exact = FlatIndex(TABLE)
+    best = list(exact.search(VECTORS, 40)[0])
+    assert recall(FastScanIndex(FloatRows(TABLE)), exact, exclude=best) >= 0.99
+
+
+@pytest.mark.usefixtures("only_scans")
+def test_what_is_not_allowed_makes_the_shortlist_longer():
+    index = FastScanIndex(FloatRows(TABLE))
+    assert recall(index, FlatIndex(TABLE), allow=np.arange(0, 4000, 3)) >= 0.99
+
+
+def test_where_a_scan_finds_too_few_every_item_is_scored():
+    """Half of the items are allowed: those that the vector wants least."""
+    vector = VECTORS[:1]
+    worst = np.sort(np.argsort(TABLE @ vector[0])[:2000])
+    found = FastScanIndex(FloatRows(TABLE)).search(vector, 5, allow=worst)
+    expected = FlatIndex(TABLE).search(vector, 5, allow=worst)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_kept_codes_find_the_same():
+    index = FastScanIndex(FloatRows(TABLE))
+    arrays = index.codes.to_arrays()
+    assert {name: (array.dtype.name, array.shape) for name, array in arrays.items()} == {
+        "books": ("float32", (16, 16, 1)),
+        "codes": ("uint8", (4000, 8)),
+    }
+    again = FastScanIndex(FloatRows(TABLE), codes=Codes.from_arrays(arrays))
+    for found, before in zip(again.search(VECTORS, 10), index.search(VECTORS, 10), strict=True):
+        np.testing.assert_array_equal(found, before)
+
+
+def test_learning_again_gives_the_same_codes():
+    first, second = (Codes.learn(FloatRows(TABLE), 8).to_arrays() for _ in range(2))
+    assert all((first[name] == second[name]).all() for name in first)
+
+
+def test_large_tables_have_half_as_many_codes():
+    """Codes of 2 to the 17 items of width 64, a code a column, take 4 MiB."""
+    tables = [Int8Rows(np.ones((1 << n, 64), dtype=np.int8), np.ones(1 << n)) for n in (17, 18)]
+    assert [n_codes_for(rows) for rows in tables] == [64, 32]
+    assert n_codes_for(FloatRows(np.ones((9, 5), dtype=np.float32))) == 5
+
+
+def test_shortlists_grow_with_the_square_root():
+    assert [shortlist_for(n) for n in (10, 10_000, 1_000_000)] == [64, 200, 2000]
+
+
+def test_auto_scans_from_so_many_items_on():
+    kinds = [type(index_for(packed(Int8()), settings=IndexSettings(scan_from=n))) for n in (4000, 4001)]
+    assert kinds == [FastScanIndex, FlatIndex]
+    assert type(index_for(packed(Int8()), settings=IndexSettings(kind="flat", scan_from=1))) is FlatIndex
+    assert index_for(packed(Int8()), settings=IndexSettings(kind="fast_scan", shortlist=77)).shortlist == 77
+
+
+def test_without_faiss_auto_scores_every_item_and_a_scan_is_refused(monkeypatch):
+    monkeypatch.setattr("distilrec.search.choose.faiss_is_installed", lambda: False)
+    plain_import = builtins.__import__
+
+    def without_faiss(name, *rest):
+        if name == "faiss":
+            raise ImportError(name)
+        return plain_import(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without_faiss)
+    assert type(index_for(packed(Int8()), settings=IndexSettings(scan_from=1))) is FlatIndex
+    with pytest.raises(MissingExtraError, match=r"pip install 'distilrec\[search\]'"):
+        index_for(packed(Int8()), settings=SCANNED)
+
+
+BOOKS, HALVES = np.ones((4, 16, 4), dtype=np.float32), np.zeros((4000, 2), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"books": BOOKS}, "a fast scan is made of books and codes; the file has books"),
+        ({}, "the file has none"),
+        ({"books": BOOKS[:, :8], "codes": HALVES}, r"books are float32 \(4, 8, 4\); expected float32 \[M, 16, D / M\]"),
+        ({"books": BOOKS, "codes": HALVES[:, :1]}, r"codes are uint8 \(4000, 1\); expected uint8 \[N, 2\]"),
+        ({"books": BOOKS, "codes": HALVES.astype(int)}, "codes are int64"),
+        ({"books": BOOKS * np.nan, "codes": HALVES}, "a book holds NaN"),
+        ({"books": BOOKS, "codes": HALVES[1:]}, "the codes are of 3999 items of width 16; the table has 4000 of"),
+        ({"books": BOOKS[:, :, 1:], "codes": HALVES}, "the codes are of 4000 items of width 12"),
+    ],
+)
+def test_codes_that_are_damaged_or_of_another_table_are_refused(arrays, message):
+    with pytest.raises(ArtifactError, match=message):
+        FastScanIndex(FloatRows(TABLE), codes=Codes.from_arrays(arrays))
+
+
+def test_a_table_without_rows_has_no_codes():
+    with pytest.raises(ArtifactError, match="the table has no rows"):
+        FastScanIndex(FloatRows(TABLE[:0]))
+
+
+def test_unknown_kinds_are_refused():
+    with pytest.raises(SettingsError, match=r"kind: .*'auto', 'flat' or 'fast_scan'"):
+        SCANNED.with_changes(kind="hnsw")
+
+
+def test_faiss_is_told_to_work_on_one_thread():
+    """OpenMP keeps a number for each thread that asks, so it is told at every search."""
+    faiss = codes._faiss()
+    faiss.omp_set_num_threads(2)
+    FastScanIndex(FloatRows(TABLE)).search(VECTORS, 3)
+    assert faiss.omp_get_max_threads() == 1
