@@ -61,10 +61,9 @@ def test_accuracy_on_the_tail_is_the_mean_over_its_cases_among_the_whole_catalog
     assert of_tail.tolist() == pytest.approx([1 / np.log2(3), 0])
 
 
-def covered(scorer, asked, *, batch_size=512, **options):
-    coverage = Coverage(asked, 4, **options)
-    how = {"exclude_history": options.get("exclude_history", True), "batch_size": batch_size}
-    evaluate(scorer, asked, cutoffs=[1], watch=coverage, quiet=True, **how)
+def covered(scorer, asked, *, k, **options):
+    coverage = Coverage(len(asked), 4, k=k)
+    evaluate(scorer, asked, cutoffs=[1], watch=coverage, quiet=True, **options)
     return coverage.share
 
 
@@ -92,14 +91,14 @@ def test_whoever_watches_changes_no_number():
     asked = cases([[3], [1]], [[0], [2]])
     found = [
         evaluate(Fixed(4, 3, 2, 1), asked, cutoffs=[2], watch=watch, quiet=True).per_user
-        for watch in (None, Coverage(asked, 4, k=1))
+        for watch in (None, Coverage(2, 4, k=1))
     ]
     assert found[0].equals(found[1])
 
 
 def test_lists_longer_than_the_catalogue_are_refused():
     with pytest.raises(SettingsError, match="cut-off 5 is larger than the catalogue of 4 items"):
-        Coverage(cases([[0]], [[1]]), 4, k=5)
+        Coverage(1, 4, k=5)
 
 
 def test_all_measures_of_the_lists_are_columns_and_totals():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from distilrec.errors import DataError, SettingsError
 from distilrec.evaluate.accuracy import auc, average_precision, f1, hit_rate, mrr, ndcg, precision, recall
-from distilrec.evaluate.ranking import check_cutoffs, distinct_rows, ranks_of_relevant
+from distilrec.evaluate.ranking import check_cutoffs, rank, ranks_of_relevant
 from distilrec.types import Ragged
 
 
@@ -81,10 +81,16 @@ def test_cases_with_many_relevant_items_are_ranked_as_those_with_few():
     assert ranks(scores, [list(range(2, 41, 2))], [[0]]) == [list(range(2, 41, 2))]
 
 
-def test_rows_are_put_in_order_and_lose_their_repeats():
-    rows = distinct_rows(Ragged.of([[5, 3, 5], [], [3]]))
-    assert [row.tolist() for row in rows] == [[3, 5], [], [3]]
-    assert len(distinct_rows(Ragged.of([[], []]))) == 2
+def test_what_is_excluded_is_counted_once_and_scored_minus_infinity_and_what_was_given_stays():
+    scores = np.array([[3, 2, 1, 0]], dtype=np.float32)
+    ranking = rank(scores, Ragged.of([[2]]), Ragged.of([[0, 0]]))
+    assert ranking.n_ranked.tolist() == [3]
+    assert ranking.scores.tolist() == [[-np.inf, 2, 1, 0]]
+    assert scores.tolist() == [[3, 2, 1, 0]]
+
+
+def test_what_is_excluded_does_not_stand_before_an_item_scored_minus_infinity():
+    assert ranks([[1, -np.inf, 0]], [[1]], [[0]]) == [[2]]
 
 
 @given(worlds(), st.booleans(), st.integers(1, 12))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from distilrec.errors import SettingsError
+from distilrec.evaluate.accuracy import Values
 from distilrec.evaluate.diversity import diversity_by_categories, diversity_by_vectors, miscalibration
 from distilrec.evaluate.exposure import coverage, entropy, gini, times_shown
 from distilrec.evaluate.lists import TopLists
-from distilrec.evaluate.novelty import average_popularity, novelty, popularity_lift, serendipity, share_of_new
+from distilrec.evaluate.novelty import (
+    average_popularity,
+    lift,
+    novelty,
+    popularity_of_histories,
+    serendipity,
+    share_of_new,
+)
 from distilrec.types import Cases, FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
@@ -37,12 +46,26 @@ class Beyond:
     totals: dict[str, float]  # coverage@k, gini@k, entropy@k: of all lists together
 
 
-def beyond_accuracy(lists: IntArray, cases: Cases, catalogue: Catalogue) -> Beyond:
-    """All measures of lists `[C, k]`, as `lists.top_lists` gives them; those of vectors and categories where known."""
+def beyond_accuracy(
+    lists: IntArray, cases: Cases, catalogue: Catalogue, *, cutoffs: Sequence[int] | None = None
+) -> Beyond:
+    """All measures of lists `[C, K]`, as `lists.top_lists` gives them; those of vectors and categories where known.
+
+    Args:
+        cutoffs: how much of a list is looked at; left out, all of it.
+    """
+    chosen = popularity_of_histories(cases.histories, catalogue.counts)
+    found = [_at(lists[:, :k], cases, catalogue, chosen) for k in cutoffs or (lists.shape[1],)]
+    totals = {name: value for one in found for name, value in one.totals.items()}
+    return Beyond(pl.concat([one.per_case for one in found], how="horizontal"), totals)
+
+
+def _at(lists: IntArray, cases: Cases, catalogue: Catalogue, chosen: Values) -> Beyond:
     counts = catalogue.counts
+    popularity = average_popularity(lists, counts)
     found = {
-        "popularity": average_popularity(lists, counts),
-        "popularity_lift": popularity_lift(lists, cases.histories, counts),
+        "popularity": popularity,
+        "popularity_lift": lift(popularity, chosen),
         "novelty": novelty(lists, counts, catalogue.n_users),
         "new_items": share_of_new(lists, counts),
         "serendipity": serendipity(lists, cases.relevant, counts),
@@ -92,11 +115,11 @@ class Coverage:
     Given to `evaluate` as `watch`, it costs no second ranking.
     """
 
-    def __init__(self, cases: Cases, n_items: int, *, k: int = 10, exclude_history: bool = True) -> None:
-        self._lists, self._n_items = TopLists(cases, n_items, k=k, exclude_history=exclude_history), n_items
+    def __init__(self, n_cases: int, n_items: int, *, k: int = 10) -> None:
+        self._lists, self._n_items = TopLists(n_cases, n_items, k=k), n_items
 
     def __call__(self, rows: IntArray, scores: FloatArray) -> None:
-        """Note what is shown in cases of these numbers [B], by their scores [B, N]."""
+        """Note what is shown in cases of these numbers [B], by their scores [B, N], -infinity where excluded."""
         self._lists(rows, scores)
 
     @property

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from distilrec.errors import ArtifactError, DataError, SettingsError
 from distilrec.evaluate.accuracy import METRICS_AT_K, auc, mrr
 from distilrec.evaluate.bootstrap import Interval, bootstrap_interval, bootstrap_intervals
-from distilrec.evaluate.ranking import check_cutoffs, distinct_rows
+from distilrec.evaluate.ranking import check_cutoffs
 from distilrec.evaluate.scoring import BATCH_SIZE, Watch, rank_cases
 from distilrec.files import atomic_path, sha256_of_arrays, write_json
 from distilrec.types import Cases, IntArray, Ragged, Scorer
@@ -113,15 +113,14 @@ def evaluate(
 
     How the scorer is asked: `scoring.scored_batches`. What is excluded is always the whole history. An item that is
     relevant twice in a case counts once. `split` names where the cases come from and is kept in the protocol. `watch`
-    is shown each batch's case numbers `[B]` and scores `[B, N]`, and leaves them as they are.
+    is shown the numbers of some cases `[B]` at a time and their scores `[B, N]`, -infinity where an item is excluded.
     """
     _check_cases(cases)
     digest = digest_of_cases(cases)
     cases = replace(cases, relevant=_each_once(cases.relevant))
     check_cutoffs(cutoffs, scorer.n_items)
-    excluded = distinct_rows(cases.histories) if exclude_history else None
-    ranks = rank_cases(scorer, cases, excluded, batch_size=batch_size, watch=watch, quiet=quiet)
-    n_ranked = scorer.n_items - (excluded.lengths if excluded is not None else np.zeros(len(cases), dtype=np.int64))
+    excluded = cases.histories if exclude_history else None
+    ranks, n_ranked = rank_cases(scorer, cases, excluded, batch_size=batch_size, watch=watch, quiet=quiet)
     protocol = {
         "split": split,
         "exclude_history": exclude_history,

@@ -6,56 +6,62 @@ import numpy as np
 
 from distilrec.evaluate.ranking import check_cutoffs, owners_of
 from distilrec.evaluate.scoring import scored_batches
-from distilrec.types import Cases, FloatArray, IntArray, Ragged, Scorer
+from distilrec.types import Cases, FloatArray, IntArray, Scorer
 
 NOTHING = -1
-_SCORES_AT_ONCE = 1 << 22  # 16 MiB
+_SCORES_AT_ONCE = 1 << 20  # 4 MiB
+_BLOCK = 16  # how many scores, at most, whose largest is looked at first
 
 
 class TopLists:
     """Given to `evaluate` as `watch`, it costs no second scoring. Of equal scores the lower row number is first."""
 
-    def __init__(self, cases: Cases, n_items: int, *, k: int = 10, exclude_history: bool = True) -> None:
+    def __init__(self, n_cases: int, n_items: int, *, k: int = 10) -> None:
         check_cutoffs([k], n_items)
-        self._histories = cases.histories if exclude_history else None
-        self.items: IntArray = np.full((len(cases), k), NOTHING, dtype=np.int64)
+        self.items: IntArray = np.full((n_cases, k), NOTHING, dtype=np.int64)
         """Row numbers, best first, [C, k]; -1 where nothing is left to show."""
 
     def __call__(self, rows: IntArray, scores: FloatArray) -> None:
-        """Note what is shown in cases of these numbers [B], by their scores [B, N]."""
-        step = max(1, _SCORES_AT_ONCE // scores.shape[1])
-        for start in range(0, len(rows), step):
-            some = rows[start : start + step]
-            excluded = None if self._histories is None else self._histories.take(some)
-            self.items[some] = best_items(scores[start : start + step], self.items.shape[1], excluded)
+        """Note what is shown in cases of these numbers [B], by their scores [B, N], -infinity where excluded."""
+        self.items[rows] = best_items(scores, self.items.shape[1])
 
 
 def top_lists(
     scorer: Scorer, cases: Cases, *, k: int = 10, exclude_history: bool = True, quiet: bool = False
 ) -> IntArray:
     """The best k items of every case, best first, [C, k]; -1 where nothing is left to show."""
-    lists = TopLists(cases, scorer.n_items, k=k, exclude_history=exclude_history)
+    lists = TopLists(len(cases), scorer.n_items, k=k)
+    step = max(1, _SCORES_AT_ONCE // scorer.n_items)
     for scored in scored_batches(scorer, cases, quiet=quiet):
-        lists(scored.rows, scored.scores)
+        for start in range(0, len(scored.rows), step):
+            rows, left = scored.rows[start : start + step], scored.scores[start : start + step].copy()
+            if exclude_history:
+                excluded = cases.histories.take(rows)
+                left[owners_of(excluded), excluded.values] = -np.inf
+            lists(rows, left)
     return lists.items
 
 
-def best_items(scores: FloatArray, k: int, excluded: Ragged | None = None) -> IntArray:
-    """Row numbers of the k highest scores that are not excluded, best first, [B, k]; -1 where there are no more.
-
-    An item that is scored -infinity is never shown.
-    """
-    n_cases, n_items = scores.shape
-    left = scores.copy()
-    if excluded is not None:
-        left[owners_of(excluded), excluded.values] = -np.inf
-    least = np.partition(left, n_items - k, axis=1)[:, n_items - k, None]  # the value alone: ties are settled below
-    found = np.flatnonzero(left >= np.maximum(least, np.finfo(np.float32).min))
-    cases, items = np.divmod(found, n_items)
-    order = np.lexsort((-left.ravel()[found], cases))  # stable: equal scores stay in the order of the catalogue
+def best_items(scores: FloatArray, k: int) -> IntArray:
+    """Row numbers of the k highest scores, best first, [B, k]; -1 where there are no more that are above -infinity."""
+    least = np.maximum(_reached(scores, k), np.finfo(np.float32).min)  # [B]
+    found = np.flatnonzero(scores >= least[:, None])
+    cases, items = np.divmod(found, scores.shape[1])
+    order = np.lexsort((-scores.ravel()[found], cases))  # stable: equal scores stay in the order of the catalogue
     cases, items = cases[order], items[order]
-    place = np.arange(len(cases)) - np.searchsorted(cases, cases)
+    place = np.arange(len(cases)) - np.searchsorted(cases, np.arange(len(scores)))[cases]
     shown = place < k
-    best = np.full((n_cases, k), NOTHING, dtype=np.int64)
+    best = np.full((len(scores), k), NOTHING, dtype=np.int64)
     best[cases[shown], place[shown]] = items[shown]
     return best
+
+
+def _reached(scores: FloatArray, k: int) -> FloatArray:
+    """What at least k scores of each case reach, and few more: the k-th highest of the blocks' largest, [B]."""
+    n_cases, n_items = scores.shape
+    block = max(1, min(_BLOCK, n_items // (4 * k)))
+    n_blocks = n_items // block
+    largest = scores[:, : n_blocks * block].reshape(n_cases, block, n_blocks).max(axis=1)
+    largest = np.concatenate([largest, scores[:, n_blocks * block :]], axis=1)
+    reached: FloatArray = np.partition(largest, largest.shape[1] - k, axis=1)[:, -k]
+    return reached

@@ -23,13 +23,22 @@ def average_popularity(lists: IntArray, counts: IntArray) -> Values:
 def popularity_lift(lists: IntArray, histories: Ragged, counts: IntArray) -> Values:
     """By which share what is shown is more popular than what the user chose, [C]: 0 is as popular, 1 is twice.
 
-    Who has no history is taken to like what is as popular as the average event. Abdollahpouri et al., RMSE 2019.
+    Who has no history is taken to like what the average event does. Abdollahpouri et al., RMSE 2019.
     """
-    lengths = histories.lengths
-    sums = np.bincount(owners_of(histories), weights=counts[histories.values], minlength=len(histories))
+    return lift(average_popularity(lists, counts), popularity_of_histories(histories, counts))
+
+
+def lift(shown: Values, chosen: Values) -> Values:
+    """By which share one popularity is above another."""
+    return shown / np.maximum(chosen, np.finfo(np.float64).tiny) - 1
+
+
+def popularity_of_histories(histories: Ragged, counts: IntArray) -> Values:
+    """How often the items of each history were chosen in training, on average, [C]; of none, the average event's."""
+    before = np.concatenate([[0], np.cumsum(counts[histories.values])])
+    sums, lengths = np.diff(before[histories.offsets]), histories.lengths
     of_events = float((counts.astype(np.float64) ** 2).sum() / max(int(counts.sum()), 1))
-    chosen = np.where(lengths > 0, sums / np.maximum(lengths, 1), of_events)
-    return average_popularity(lists, counts) / np.maximum(chosen, np.finfo(np.float64).tiny) - 1
+    return np.where(lengths > 0, sums / np.maximum(lengths, 1), of_events)
 
 
 def novelty(lists: IntArray, counts: IntArray, n_users: int) -> Values:
@@ -65,9 +74,13 @@ def serendipity(lists: IntArray, relevant: Ragged, counts: IntArray) -> Values:
 def hits(lists: IntArray, relevant: Ragged) -> NDArray[np.bool_]:
     """Which of the items shown are relevant, [C, k]."""
     span = max(int(lists.max(initial=0)), int(relevant.values.max(initial=0))) + 1
-    asked = owners_of(relevant) * span + relevant.values
+    asked = np.sort(owners_of(relevant) * span + relevant.values)
+    if not len(asked):
+        return np.zeros(lists.shape, dtype=np.bool_)
     shown = np.arange(len(lists))[:, None] * span + lists
-    return np.isin(shown, asked) & (lists >= 0)
+    nearest = np.minimum(np.searchsorted(asked, shown), len(asked) - 1)
+    found: NDArray[np.bool_] = (asked[nearest] == shown) & (lists >= 0)
+    return found
 
 
 def _mean_over(lists: IntArray, values: Values) -> Values:

@@ -8,6 +8,7 @@ decide instead, and flatter a model whose scores have collapsed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,15 @@ from distilrec.errors import DataError, SettingsError
 from distilrec.types import FloatArray, IntArray, Ragged
 
 _FEW = 16  # relevant items of a case; for more, sorting its scores once is faster than counting for each
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What is known of some cases once they are ranked."""
+
+    ranks: Ragged  # B rows, of the relevant items; 1 is best
+    n_ranked: IntArray  # [B], how many items compete
+    scores: FloatArray  # [B, N], -infinity where excluded
 
 
 def ranks_of_relevant(
@@ -35,20 +45,29 @@ def ranks_of_relevant(
     >>> list(ranks_of_relevant(scores, Ragged.of([[1]]), excluded=Ragged.of([[0]])))
     [array([2])]
     """
+    return rank(scores, relevant, excluded, case_numbers=case_numbers).ranks
+
+
+def rank(
+    scores: FloatArray, relevant: Ragged, excluded: Ragged | None = None, *, case_numbers: IntArray | None = None
+) -> Ranking:
+    """The same with what else comes of it. The scores that are given stay as they are."""
     names = np.arange(len(scores)) if case_numbers is None else case_numbers
     _check_scores(scores, len(relevant), names)
-    relevant_keys = _item_keys(relevant, scores.shape, names, "relevant")
-    _check_no_repeats(relevant_keys, scores.shape[1], names)
+    keys = _item_keys(relevant, scores.shape, names, "relevant")
+    _check_no_repeats(keys, scores.shape[1], names)
+    n_out = np.zeros(len(scores), dtype=np.int64)
     if excluded is not None:
-        excluded_keys = _distinct(_item_keys(excluded, scores.shape, names, "excluded"))
-        _check_disjoint(relevant_keys, excluded_keys, scores.shape[1], names)
-        excluded = _rows_of_keys(excluded_keys, scores.shape)
-
-    targets = scores.ravel().take(relevant_keys)  # [R], R relevant items of all cases together
-    before = _not_worse(scores, targets, relevant)
-    if excluded is not None:
-        before -= count_not_worse(scores.ravel().take(excluded_keys), excluded, targets, relevant)
-    return ranks_among_relevant(before, targets, relevant)
+        out_keys = _item_keys(excluded, scores.shape, names, "excluded")
+        out = np.zeros(scores.shape, dtype=np.bool_)
+        out.ravel()[out_keys] = True
+        _check_disjoint(keys, out, names)
+        n_out[:] = [np.count_nonzero(row) for row in out]
+        scores = scores.copy()
+        scores.ravel()[out_keys] = -np.inf
+    targets = scores.ravel().take(keys)  # [R], R relevant items of all cases together
+    not_worse = _not_worse(scores, targets, relevant) - np.where(targets == -np.inf, n_out[owners_of(relevant)], 0)
+    return Ranking(ranks_among_relevant(not_worse, targets, relevant), scores.shape[1] - n_out, scores)
 
 
 def ranks_among_relevant(not_worse: IntArray, targets: FloatArray, relevant: Ragged) -> Ragged:
@@ -57,39 +76,15 @@ def ranks_among_relevant(not_worse: IntArray, targets: FloatArray, relevant: Rag
     Each counts itself and its fellows in `not_worse` [R]; only those of its fellows that are better push it back.
     """
     owners = owners_of(relevant)
+    best_first = np.lexsort((-targets, owners))  # of equal ones the first in the case
     place = np.empty(len(targets), dtype=np.int64)  # among its fellows: 0 is the best
-    place[np.lexsort((-targets, owners))] = np.arange(len(targets)) - relevant.offsets[owners]
-    fellows = count_not_worse(targets, relevant, targets, relevant)
+    place[best_first] = np.arange(len(targets)) - relevant.offsets[owners]
+    ordered, cases = targets[best_first], owners[best_first]
+    last_of_equals = np.append((ordered[1:] != ordered[:-1]) | (cases[1:] != cases[:-1]), True)
+    ends = np.flatnonzero(last_of_equals)  # fellows that are as good or better, counted within the case
+    fellows = np.empty(len(targets), dtype=np.int64)
+    fellows[best_first] = ends[np.searchsorted(ends, np.arange(len(targets)))] + 1 - relevant.offsets[cases]
     return Ragged(1 + place + not_worse - fellows, relevant.offsets)
-
-
-def count_not_worse(values: FloatArray, rows: Ragged, targets: FloatArray, relevant: Ragged) -> IntArray:
-    """How many of a case's values are at least as large as each of its targets, [R].
-
-    `values` belong to the entries of `rows` and `targets` to those of `relevant`; both have a row a case.
-    """
-    owners, value_owners = owners_of(relevant), owners_of(rows)
-    if len(relevant) == len(targets) and (relevant.lengths == 1).all():  # twenty times faster than sorting
-        not_worse = values >= targets[value_owners]
-        return np.bincount(value_owners[not_worse], minlength=len(relevant)).astype(np.int64, copy=False)
-    is_target = np.repeat([False, True], [len(values), len(targets)])
-    joined, cases = np.concatenate([values, targets]), np.concatenate([value_owners, owners])
-    order = np.lexsort((is_target, -joined, cases))  # best first; values before equal targets
-    seen = np.cumsum(~is_target[order])
-    counts = np.empty(len(order), dtype=np.int64)
-    counts[order] = seen
-    return counts[len(values) :] - rows.offsets[owners]
-
-
-def distinct_rows(rows: Ragged) -> Ragged:
-    """Each row's values in rising order, each once."""
-    if not len(rows.values):
-        return rows
-    least = rows.values.min()
-    span = int(rows.values.max() - least) + 1
-    keys = _distinct(owners_of(rows) * span + (rows.values - least))
-    offsets = np.searchsorted(keys, np.arange(len(rows) + 1) * span)
-    return Ragged(keys % span + least, offsets.astype(np.int64, copy=False))
 
 
 def owners_of(rows: Ragged) -> IntArray:
@@ -145,20 +140,6 @@ def _item_keys(rows: Ragged, shape: tuple[int, ...], names: IntArray, what: str)
     return cases * n_items + rows.values
 
 
-def _distinct(keys: IntArray) -> IntArray:
-    """Keys in order, each once: np.unique, which is fifteen times slower."""
-    if (keys[1:] > keys[:-1]).all():
-        return keys
-    keys = np.sort(keys)
-    first: NDArray[np.bool_] = np.concatenate([[True], keys[1:] != keys[:-1]])
-    return keys[first]
-
-
-def _rows_of_keys(keys: IntArray, shape: tuple[int, ...]) -> Ragged:
-    n_cases, n_items = shape
-    return Ragged(keys % n_items, np.searchsorted(keys, np.arange(n_cases + 1) * n_items).astype(np.int64))
-
-
 def _check_no_repeats(keys: IntArray, n_items: int, names: IntArray) -> None:
     unique, counts = np.unique(keys, return_counts=True)
     if (counts > 1).any():
@@ -166,13 +147,10 @@ def _check_no_repeats(keys: IntArray, n_items: int, names: IntArray) -> None:
         raise DataError(f"case {names[case]} names relevant item {item} twice; expected each once")
 
 
-def _check_disjoint(relevant_keys: IntArray, excluded_keys: IntArray, n_items: int, names: IntArray) -> None:
-    if not len(excluded_keys):
-        return
-    nearest = np.minimum(np.searchsorted(excluded_keys, relevant_keys), len(excluded_keys) - 1)
-    both = excluded_keys[nearest] == relevant_keys
+def _check_disjoint(relevant_keys: IntArray, excluded: NDArray[np.bool_], names: IntArray) -> None:
+    both = excluded.ravel()[relevant_keys]
     if both.any():
-        case, item = divmod(int(relevant_keys[both][0]), n_items)
+        case, item = divmod(int(relevant_keys[both][0]), excluded.shape[1])
         raise DataError(
             f"relevant item {item} of case {names[case]} is in its history, which is excluded from the ranking, so "
             "no model could find it. Evaluate with exclude_history=False, or drop repeated items from the split"

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from distilrec.errors import DataError, SettingsError
-from distilrec.evaluate.ranking import ranks_of_relevant
+from distilrec.evaluate.ranking import rank
 from distilrec.progress import progress
 from distilrec.types import Batch, Cases, FloatArray, IntArray, Ragged, Scorer, ranges
 
 Watch = Callable[[IntArray, FloatArray], None]
 BATCH_SIZE = 512
 _MOST_SCORES = 1 << 27  # held at once: 512 MiB
+_IN_CACHE = 1 << 20  # ranked at once: 4 MiB
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,24 @@ def rank_cases(
     batch_size: int = BATCH_SIZE,
     watch: Watch | None = None,
     quiet: bool = False,
-) -> Ragged:
-    """The rank of every relevant item; `watch` is shown the scores of each batch, and leaves them as they are."""
-    ranks = np.empty(len(cases.relevant.values), dtype=np.int64)
+) -> tuple[Ragged, IntArray]:
+    """The rank of every relevant item, and how many items each case ranks, [C].
+
+    `watch` is shown some rows at a time of the scores, -infinity where an item is excluded, and leaves them so.
+    """
+    ranks, n_ranked = np.empty(len(cases.relevant.values), dtype=np.int64), np.empty(len(cases), dtype=np.int64)
+    step = max(1, _IN_CACHE // scorer.n_items)
     for scored in scored_batches(scorer, cases, batch_size=batch_size, quiet=quiet):
-        rows = scored.rows
-        out = None if excluded is None else excluded.take(rows)
-        found = ranks_of_relevant(scored.scores, cases.relevant.take(rows), out, case_numbers=rows)
-        if watch is not None:
-            watch(rows, scored.scores)
-        ranks[ranges(cases.relevant.offsets[rows], cases.relevant.lengths[rows])] = found.values
-    return Ragged(ranks, cases.relevant.offsets)
+        for start in range(0, len(scored.rows), step):
+            rows = scored.rows[start : start + step]
+            out = None if excluded is None else excluded.take(rows)
+            relevant = cases.relevant.take(rows)
+            found = rank(scored.scores[start : start + step], relevant, out, case_numbers=rows)
+            n_ranked[rows] = found.n_ranked
+            ranks[ranges(cases.relevant.offsets[rows], relevant.lengths)] = found.ranks.values
+            if watch is not None:
+                watch(rows, found.scores)
+    return Ragged(ranks, cases.relevant.offsets), n_ranked
 
 
 def _check_shape(came: tuple[int, ...], expected: tuple[int, int]) -> None:

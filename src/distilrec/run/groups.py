@@ -74,7 +74,7 @@ def judge_lists(
 ) -> tuple[Evaluation, Beyond]:
     """Evaluate, and measure the ten items that each case is shown, in one ranking; all in the evaluation's columns."""
     cases, k = prepared.cases(on), min(_LIST_LENGTH, recommender.n_items)
-    lists = TopLists(cases, recommender.n_items, k=k, exclude_history=settings.exclude_history)
+    lists = TopLists(len(cases), recommender.n_items, k=k)
     found = judge(recommender, prepared, settings, on=on, watch=lists, quiet=quiet)
     shown = beyond_accuracy(lists.items, cases, catalogue)
     return found.with_columns(shown.per_case), shown

@@ -57,7 +57,7 @@ def judge_to(artefact: Path, prepared: Prepared, settings: EvaluateStage, folder
     """Judge a saved model on the test cases and write what is found to `folder`."""
     recommender, cases = Recommender.from_pretrained(artefact), prepared.split.test
     stages.check_same_catalogue(recommender, prepared, "the model")
-    coverage = Coverage(cases, recommender.n_items, k=k, exclude_history=settings.exclude_history)
+    coverage = Coverage(len(cases), recommender.n_items, k=k)
     found = evaluate(
         recommender,
         cases,
