@@ -315,8 +315,7 @@ class _Pipeline:
 
     def _lists(self, n_items: int) -> TopLists:
         """Notes what a model shows while it is judged."""
-        exclude_history = self.recipe.evaluate.exclude_history
-        return TopLists(self.prepared.split.test, n_items, k=min(LIST_LENGTH, n_items), exclude_history=exclude_history)
+        return TopLists(len(self.prepared.split.test), n_items, k=min(LIST_LENGTH, n_items))
 
     def _latencies(self, artefacts: dict[str, list[Path]]) -> dict[str, Latency]:
         """Time every model once; a second call of the same run does not measure again."""
