@@ -11,7 +11,7 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large bench-peers bench-peers-speed bench-serve image-check docs constraints clean
+.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large bench-compress-methods bench-peers bench-peers-speed bench-serve image-check docs constraints clean
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"

@@ -10,7 +10,7 @@ from distilrec.compress.methods import Compression, Retraining, compress, method
 from distilrec.compress.quantise import Quantise
 from distilrec.compress.retraining import Retrain
 from distilrec.distil.settings import TrainSettings
-from distilrec.errors import SettingsError
+from distilrec.errors import DataError, SettingsError
 from distilrec.models.ease import EASE
 from distilrec.models.students import build_student, preset
 from distilrec.recommender import Recommender
@@ -70,6 +70,13 @@ def test_methods_follow_one_another():
 def test_a_method_that_trains_asks_for_what_it_trains_with():
     with pytest.raises(SettingsError, match=r"retrain trains or measures the model, .*Retraining"):
         compress(student(), [Retrain()])
+
+
+def test_sequences_of_another_catalogue_or_none_at_all_are_refused():
+    with pytest.raises(DataError, match="item 12 is outside the catalogue of 12 items"):
+        compress(student(), [Retrain()], training(sequences=Ragged.of([[0, 12, 3]])))
+    with pytest.raises(DataError, match="no training sequence has two events"):
+        compress(student(), [Retrain()], training(sequences=Ragged.of([])))
 
 
 def test_what_is_no_student_is_not_trained():

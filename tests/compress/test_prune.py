@@ -90,6 +90,25 @@ def test_each_block_keeps_a_head():
     assert small.model.settings.block_heads == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("settings", "shape", "told"),
+    [
+        (PruneUnits(), {"block": "hstu"}, r"prune_units: a transformer \(hstu\) has no hidden units"),
+        (PruneHeads(), {"block": "hstu"}, r"prune_heads: a transformer \(hstu\) with no attention heads"),
+        (PruneHeads(), {}, r"prune_heads: a transformer \(sasrec\) with one head in each block has none to lose"),
+        (PruneLayers(), {}, "prune_layers: keep is 1, and the transformer has 1; keep fewer"),
+    ],
+)
+def test_a_form_that_has_nothing_to_lose_is_told_so(settings, shape, told):
+    with pytest.raises(SettingsError, match=told):
+        compress(student(**shape), [settings], training())
+
+
+def test_caser_has_filters_in_place_of_layers():
+    with pytest.raises(SettingsError, match="prune_layers: a model of kind cnn has no stack of layers"):
+        compress(student("cnn", form="caser"), [PruneLayers()], training())
+
+
 # ---- layers and width
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from compress_world import BATCH, N_ITEMS, knows_the_next, student, training
+from safetensors.torch import load_file
 
 from distilrec.compress.methods import compress
 from distilrec.compress.quantise import Quantise
@@ -106,6 +107,17 @@ def test_blocks_that_are_one_stay_one_through_training_and_quantising(kind, stac
         np.testing.assert_array_equal(state[one], state[other])
     assert not any(name.startswith(f"{stack}.2.") for name in small.packed.arrays)
     assert small.about["compressed"][0]["score_after"] > small.about["compressed"][0]["score_before"]
+
+
+def test_a_checkpoint_holds_what_blocks_share_once(tmp_path):
+    whole = compress(student(blocks=2), [ShareLayers()], training())
+    compress(student(blocks=2), [ShareLayers()], training(checkpoints=tmp_path))
+    again = compress(student(blocks=2), [ShareLayers()], training(checkpoints=tmp_path))  # it is finished
+    np.testing.assert_array_equal(again.scores(BATCH), whole.scores(BATCH))
+    (kept,) = tmp_path.iterdir()
+    names = load_file(kept).keys()
+    assert not any("blocks.1." in name for name in names)
+    assert any("blocks.0." in name for name in names)
 
 
 def test_neighbours_are_shared_in_runs():
