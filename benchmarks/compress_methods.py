@@ -26,7 +26,7 @@ from distilrec.run.recipe import Recipe, load_recipe
 from distilrec.run.stages import Prepared, judge, load_prepared, validator
 
 Plan = Sequence[Mapping[str, Any]]
-BOOKS = {"form": "codebooks", "codes": 8, "books": "int8", "rotate": True, "rounds": 10, "rotation": "int8"}
+LAYERS = {"kind": "quantise", "table": None}
 BY_16 = {"form": "int4", "group": 16}
 
 
@@ -46,12 +46,12 @@ ROWS: Mapping[str, Row] = {
     "int4 table, in training": Row([{"kind": "quantise_aware"}]),
     "int4 table by 16 columns": Row([{"kind": "quantise", "table": BY_16}]),
     "int4 table by 16 columns, in training": Row([{"kind": "quantise_aware", "table": BY_16}]),
-    "codebooks of 8 bytes": Row([{"kind": "quantise", "table": BOOKS}]),
-    "codebooks of 8 bytes, in training": Row([{"kind": "quantise_aware", "table": BOOKS, "reassign": False}], 6, 2e-3),
-    "codebooks of 8 bytes, in training, codes anew": Row([{"kind": "quantise_aware", "table": BOOKS}], 6, 2e-3),
-    "codebooks of 16 bytes, in training": Row(
-        [{"kind": "quantise_aware", "table": {**BOOKS, "codes": 16}, "reassign": False}], 6, 2e-3
-    ),
+    "codebooks of 8 bytes, all items alike": Row([{"kind": "codebooks", "popularity": 0, "retrain": False}, LAYERS]),
+    "codebooks of 8 bytes, not trained": Row([{"kind": "codebooks", "retrain": False}, LAYERS]),
+    "codebooks of 8 bytes": Row([{"kind": "codebooks"}, LAYERS], 5, 1e-3),
+    "codebooks of 8 bytes, codes kept": Row([{"kind": "codebooks", "reassign": False}, LAYERS], 5, 1e-3),
+    "codebooks of 16 bytes, not trained": Row([{"kind": "codebooks", "codes": 16, "retrain": False}, LAYERS]),
+    "codebooks of 16 bytes": Row([{"kind": "codebooks", "codes": 16}, LAYERS], 3, 1e-3),
     "half of the hidden units": Row([{"kind": "prune_units"}]),
     "half of the hidden units, not trained": Row([{"kind": "prune_units", "retrain": False}]),
     "half of the weights, not trained": Row([{"kind": "prune_weights", "retrain": False}]),

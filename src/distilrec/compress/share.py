@@ -14,11 +14,14 @@ from distilrec.compress.starts import hashed_start, quotient_remainder_start
 from distilrec.compress.steps import packed_of, restored
 from distilrec.config import Settings
 from distilrec.errors import SettingsError
-from distilrec.recommender import Recommender
-from distilrec.storage import Alias, Codebooks, Form, Hashed, LowRank, Packed, QuotientRemainder
+from distilrec.recommender import POPULARITY_COLUMN, Recommender
+from distilrec.seeding import generator
+from distilrec.storage import Alias, Codebooks, Form, Hashed, Int8, LowRank, Packed, QuotientRemainder
 from distilrec.storage.form import Array
 from distilrec.storage.leaves import LeafForm
+from distilrec.types import IntArray
 
+_DRAWS_PER_ITEM, _MOST_DRAWS = 3, 1 << 16
 TABLES = ("table.weight", "inputs.weight")  # of models of product form, and what their histories are read as
 
 
@@ -34,7 +37,7 @@ class LowRankTable(Settings):
 
 
 class CodebookTable(Settings):
-    """Item tables in codebooks (RecJPQ, Petrov and Macdonald, WSDM 2024): each item keeps the codes that it gets."""
+    """Item tables in codebooks: RecJPQ's sub-item ids (Petrov and Macdonald, WSDM 2024), from the finished table."""
 
     kind: Literal["codebooks"] = "codebooks"
     """Its name."""
@@ -42,10 +45,16 @@ class CodebookTable(Settings):
     """Codes an item; of a table whose width they do not divide, the next lower number that does."""
     bits: Literal[4, 8] = 8
     """Bits of a code: books of 16 or 256 entries."""
-    books: LeafForm = Field(default_factory=lambda: Codebooks().books)
+    books: LeafForm = Int8()
     """How the entries are stored."""
-    rotate: bool = False
+    rotate: bool = True
     """Whether the columns are turned first so that books fit better."""
+    popularity: float = Field(1.0, ge=0)
+    """Books are learnt from items drawn by how often they were chosen in training, to this power; 0 takes all alike."""
+    reassign: bool = True
+    """Whether codes are found anew after each epoch of training, for the table as it is by then; else they stay."""
+    seed: int = Field(0, ge=0)
+    """Of what is drawn."""
     retrain: bool = True
     """Whether the entries are trained."""
 
@@ -105,28 +114,44 @@ def share_table(recommender: Recommender, settings: Shared, training: Retraining
                 f"{settings.kind}: {name} is stored as {packed.forms[name].form} already; share it before that, or "
                 "start from the model that was not compressed"
             )
-        form, parts = _made(settings, packed.array(name))
+        form, parts = _made(settings, packed.array(name), recommender)
         packed = packed.replacing(name, form, parts)
         held = sum(part.nbytes for part in parts.values())
         if held >= packed.array(name).nbytes:
             raise SettingsError(f"{settings.kind}: {name} would have {held:,} bytes, no fewer than now; choose less")
-    return retrained(restored(recommender, packed, done=settings), wanted)
+    small = restored(recommender, packed, done=settings)
+    anew = isinstance(settings, CodebookTable) and settings.reassign
+    return retrained(small, wanted, before=packed_of(recommender), reassign=anew)
 
 
-def _made(settings: Shared, table: Array) -> tuple[Form, Parts]:
+def _made(settings: Shared, table: Array, recommender: Recommender) -> tuple[Form, Parts]:
     """The form of one table and what it starts as."""
     if isinstance(settings, LowRankTable):
         form: Form = LowRank(rank=settings.rank)
         return form, form.encode(table)
     if isinstance(settings, CodebookTable):
-        codes = max(n for n in range(1, settings.codes + 1) if table.shape[1] % n == 0)
-        form = Codebooks(codes=codes, bits=settings.bits, books=settings.books, rotate=settings.rotate)
-        return form, form.encode(table)
+        return _in_codebooks(settings, table, recommender.items[POPULARITY_COLUMN].to_numpy())
     if isinstance(settings, HashedTable):
         hashed = Hashed(n_rows=len(table), buckets=settings.buckets, hashes=settings.hashes)
         return hashed, hashed.pack({"table": hashed_start(table, hashed)})
     both = QuotientRemainder(n_rows=len(table), buckets=min(settings.buckets, len(table)), combine=settings.combine)
     return both, both.pack(quotient_remainder_start(table, both))
+
+
+def _in_codebooks(settings: CodebookTable, table: Array, counts: IntArray) -> tuple[Form, Parts]:
+    form = Codebooks(
+        codes=max(n for n in range(1, settings.codes + 1) if table.shape[1] % n == 0),
+        bits=settings.bits,
+        rotate=settings.rotate,
+        rounds=10,
+        seed=settings.seed,
+        books=settings.books,
+        rotation=settings.books,
+    )
+    shares = (counts + 1.0) ** settings.popularity
+    draws = min(_DRAWS_PER_ITEM * len(table), _MOST_DRAWS)
+    drawn = generator(settings.seed, "codebooks").choice(len(table), draws, p=shares / shares.sum())
+    return form, form.encode_from(table, drawn)
 
 
 def share_layers(recommender: Recommender, settings: ShareLayers, training: Retraining | None) -> Recommender:

@@ -14,7 +14,7 @@ from distilrec.storage.floats import Float16
 from distilrec.storage.form import Array, Form, Parts
 from distilrec.storage.integers import pack_halves, unpack_halves
 from distilrec.storage.leaves import LeafForm
-from distilrec.types import FloatArray
+from distilrec.types import FloatArray, IntArray
 
 _POINTS_PER_CENTROID = 256  # a larger sample makes books slower and hardly better
 
@@ -51,6 +51,10 @@ class Codebooks(Form):
 
     def encode(self, array: Array) -> dict[str, Array]:
         """`codes` [N, M] (of 4 bits: two to a byte), `books` [M, 2 ** bits, D / M], `rotation`, `lengths` [N]."""
+        return self.encode_from(array, None)
+
+    def encode_from(self, array: Array, drawn: IntArray | None) -> dict[str, Array]:
+        """The same, with books that are learnt from the rows of these numbers, one as often as it is named."""
         rows = self.floats(array, ranks=(2,))
         self._check_width(rows.shape[1])
         generator = np.random.default_rng(self.seed)
@@ -59,7 +63,7 @@ class Codebooks(Form):
             plain["lengths"] = self._rounded("lengths", np.linalg.norm(rows, axis=1).astype(np.float32))
             lengths = plain["lengths"][:, None]
             rows = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-        sample = self._sample(rows, generator)
+        sample = self._sample(rows if drawn is None else rows[drawn], generator)
         if self.rotate:
             turn = clusters.learn_rotation(sample, self.codes, 2**self.bits, generator, rounds=self.rounds)
             plain["rotation"] = self._rounded("rotation", turn)
