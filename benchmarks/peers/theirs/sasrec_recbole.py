@@ -34,7 +34,7 @@ def main() -> None:
         facts={
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
             "library": "RecBole 1.2.1",
-            **settings,
+            "settings": settings,
         },
     )
     numbers = rows_of(dataset, heard.n_items)

@@ -53,7 +53,7 @@ def main() -> None:
         folder,
         patience=settings["patience"],
         seconds=settings["minutes"] * 60,
-        facts={"parameters": parameters, "library": "RecTools 0.19.0", **settings},
+        facts={"parameters": parameters, "library": "RecTools 0.19.0", "settings": settings},
     )
     seed_everything(settings["seed"], verbose=False)
     model._trainer = Trainer(
