@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("export",),
     ("serve",),
     ("recommender",),
-    ("latency",),
+    ("latency", "costs"),
     ("compress",),
     ("run",),
     ("report",),

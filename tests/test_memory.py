@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from distilrec.memory import give_back_freed_memory, keep_freed_memory
+from distilrec.memory import give_back_freed_memory, keep_freed_memory, peak_memory_bytes
 
 GROWING_BLOCKS = """
 import resource, sys
-from distilrec.memory import keep_freed_memory
+from distilrec.memory import keep_freed_memory, peak_memory_bytes
 if sys.argv[1] == "keep":
     keep_freed_memory()
 for megabytes in (5, 10, 15, 20, 25):
@@ -44,3 +44,12 @@ def test_elsewhere_nothing_is_done(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert give_back_freed_memory() is False
     assert keep_freed_memory() is False
+
+
+def test_the_peak_counts_what_was_held_and_let_go():
+    before = peak_memory_bytes()
+    held = bytearray(200 << 20)
+    held[::4096] = b"1" * len(held[::4096])  # written to, so that the pages are there
+    del held
+    assert before > 0
+    assert peak_memory_bytes() >= 200 << 20

@@ -23,7 +23,7 @@ from distilrec.errors import DistilRecError, SettingsError
 if TYPE_CHECKING:  # it loads torch, which only the other process needs
     from distilrec.recommender import Id, Recommender
 
-_ONE_THREAD = dict.fromkeys(
+ONE_THREAD = dict.fromkeys(
     (
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
@@ -71,7 +71,7 @@ def milliseconds_of_requests(
         input=json.dumps(question),
         capture_output=True,
         text=True,
-        env={**os.environ, **_ONE_THREAD},
+        env={**os.environ, **ONE_THREAD},
         check=False,
     )
     if answer.returncode != 0:

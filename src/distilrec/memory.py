@@ -1,9 +1,10 @@
-"""Memory that was freed: kept for what comes next, or given back to the system."""
+"""Memory of this process: its peak, and what was freed, kept for what comes next or given back to the system."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from pathlib import Path
 
 _LARGEST_LEARNT_FROM = 31 << 20  # bytes; glibc stops at 32 MiB
 
@@ -36,3 +37,22 @@ def give_back_freed_memory() -> bool:
         return False
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
     return bool(trim is not None and trim(0))
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory that this process has held; None where the system does not say.
+
+    On Linux from its status file: `getrusage` would tell the peak of the process that started this one, if that is
+    higher.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

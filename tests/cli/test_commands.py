@@ -26,6 +26,7 @@ SMALL_STUDENT = ["--set", "model={width: 8, max_length: 10}", *TRAINING]
         ("evaluate", ["MODEL", "DATA", "--out", "--cases", "--cutoffs", "--exclude-history", "--slices", "--beyond"]),
         ("recommend", ["MODEL", "--history", "-k", "--keep-history"]),
         ("compare", ["A", "B", "--metric", "--margin", "--data", "--by", "--protocols"]),
+        ("cost", ["MODEL", "DATA", "--requests", "--price", "--watts"]),
         ("agree", ["STUDENT", "TEACHER", "DATA", "--cases", "-k", "--temperature"]),
         ("run", ["RECIPE", "--out", "--set"]),
         ("demo", ["--out", "--data", "--model", "--set"]),

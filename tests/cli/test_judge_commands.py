@@ -114,3 +114,11 @@ def test_protocols_need_runs_with_models_in_common(command, tmp_path, name):
     called = command("compare", tmp_path, tmp_path / name, "--protocols")
     assert called.code == 2
     assert "have 0 models in common; expected two or more" in called.err
+
+
+def test_cost_prints_what_serving_takes(command, finished):
+    called = command("cost", finished.folder, finished.folder / "data", "--requests", "20", "--price", "0.05")
+    assert called.code == 0, called.err
+    for name in ("latency p50 / p95 / p99", "peak memory", "load time", "energy a thousand requests"):
+        assert rows_of(called.out, name), name
+    assert "at 0.05 a core-hour" in called.out

@@ -1,4 +1,4 @@
-"""Commands that judge models: evaluate, compare, agree."""
+"""Commands that judge models: evaluate, compare, agree, cost."""
 
 from __future__ import annotations
 
@@ -131,6 +131,26 @@ def agree(
     ours, theirs = (top_lists(model, asked, k=k, exclude_history=exclude_history) for model in models)
     apart = divergence(models[0], models[1], asked, temperature=temperature, exclude_history=exclude_history)
     show_agreement(agreement(ours, theirs), apart)
+
+
+@app.command()
+def cost(
+    model: Model,
+    data: Data,
+    requests: Annotated[int, typer.Option(help="How many requests are timed.")] = 200,
+    price: Annotated[float | None, typer.Option(help="Of a core for an hour, in any currency.")] = None,
+    watts: Annotated[float, typer.Option(help="Power of a busy core, where energy must be estimated.")] = 5.0,
+) -> None:
+    """Measure what a model costs to serve: latency, throughput, memory, load time, energy and money."""
+    from distilrec.cli.show import print_table
+    from distilrec.costs import measure_cost
+    from distilrec.energy import EnergySettings
+    from distilrec.run.finished import some_histories
+    from distilrec.run.stages import load_prepared
+
+    histories = some_histories(load_prepared(data))
+    found = measure_cost(artefact_of(model), histories, requests=requests, energy=EnergySettings(watts_per_core=watts))
+    print_table(["on one thread", "measured"], [list(line) for line in found.lines(per_core_hour=price)])
 
 
 def _groups_of(data: Path | None, cases: str, by: list[str] | None, separator: str | None) -> list[Slicing]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from rich.text import Text
 from distilrec.evaluate.accuracy import METRICS_AT_K
 from distilrec.evaluate.compare import metric_title
 from distilrec.evaluate.evaluation import Evaluation
+from distilrec.memory import peak_memory_bytes
 from distilrec.recommender import Recommender
 
 if TYPE_CHECKING:  # it loads torch
@@ -33,7 +33,7 @@ def show_run(run: Run) -> None:
     print_table(head, body)
     for line in (*run.results.verdicts, *run.results.notes):
         typer.echo(f"\n{line}")
-    if (peak := _peak_memory_bytes()) is not None:
+    if (peak := peak_memory_bytes()) is not None:
         typer.echo(f"\nPeak memory of this process: {peak / 2**30:.2f} GiB.")
     typer.echo(f"\nThe distilled student is in {run.artefact} (its card: {run.artefact / 'README.md'}).")
 
@@ -92,16 +92,6 @@ def show_evaluation(found: Evaluation, *, every: bool = False) -> None:
         f"{len(found.per_user):,} users, full ranking of {found.protocol['n_items']:,} items, "
         f"items of the history {history}, ties {found.protocol['ties']}"
     )
-
-
-def _peak_memory_bytes() -> int | None:
-    """The most memory this process has held; None where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def print_table(head: list[str], body: list[list[str]]) -> None:

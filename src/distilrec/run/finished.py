@@ -66,6 +66,13 @@ class Sample:
     chosen: str
 
 
+def some_histories(prepared: Prepared, *, most: int = 100) -> list[list[Id]]:
+    """Histories of test users, spread evenly, with outside ids."""
+    histories = prepared.split.test.histories
+    chosen = np.linspace(0, len(histories) - 1, num=min(most, len(histories)), dtype=np.int64)
+    return [outside_ids(prepared, histories[int(row)]) for row in chosen]
+
+
 def outside_ids(prepared: Prepared, rows: IntArray) -> list[Id]:
     """Item ids as the log has them."""
     return prepared.interactions.items["item_id"].gather(rows).to_list()

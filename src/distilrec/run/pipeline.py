@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
@@ -24,10 +23,10 @@ from distilrec.knowledge import Knowledge, KnowledgeSource
 from distilrec.latency import Latency, milliseconds_of_requests
 from distilrec.machine import machine_facts
 from distilrec.models.kinds import Model
-from distilrec.recommender import Id, Recommender
+from distilrec.recommender import Recommender
 from distilrec.run import stages
 from distilrec.run.advantage import advantage
-from distilrec.run.finished import Run, outside_ids
+from distilrec.run.finished import Run, some_histories
 from distilrec.run.folder import RunFolder, Say, digest_of_stage
 from distilrec.run.lists import LIST_LENGTH
 from distilrec.run.ranked import RanksOnly, decides_ranks, ranked_knowledge
@@ -324,19 +323,13 @@ class _Pipeline:
         requests = self.recipe.evaluate.latency_requests
 
         def work(folder: Path) -> None:
-            found = milliseconds_of_requests(firsts, self._some_histories(), requests=requests)
+            found = milliseconds_of_requests(firsts, some_histories(self.prepared), requests=requests)
             write_json(folder / "milliseconds.json", found)
             write_json(folder / "machine.json", machine_facts())
             write_json(folder / "latency.json", {name: vars(Latency.of(times)) for name, times in found.items()})
 
         done = self.folder.stage("latency", {"data": self.data_key, "models": digests, "requests": requests}, work)
         return {name: Latency(**values) for name, values in read_json(done / "latency.json").items()}
-
-    def _some_histories(self) -> list[list[Id]]:
-        """Histories of test users, spread evenly, with outside ids."""
-        histories = self.prepared.split.test.histories
-        chosen = np.linspace(0, len(histories) - 1, num=min(100, len(histories)), dtype=np.int64)
-        return [outside_ids(self.prepared, histories[int(row)]) for row in chosen]
 
     def _finish(self, models: dict[str, list[Path]]) -> Run:
         artefacts = {name: [path / "artefact" for path in paths] for name, paths in models.items()}
@@ -357,7 +350,7 @@ class _Pipeline:
         card = write_card(
             recommender.config(),
             title=self.recipe.name,
-            example=", ".join(repr(value) for value in self._some_histories()[0][-3:]),
+            example=", ".join(repr(value) for value in some_histories(self.prepared)[0][-3:]),
             sections={
                 "Results": results.markdown(),
                 "Data": f"{counts} from `{self.recipe.data.path.name}`.",

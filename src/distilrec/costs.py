@@ -1,0 +1,111 @@
+"""What a saved model costs to serve, measured in a process of its own on one thread.
+
+`python -m distilrec.costs` is that process; `measure_cost` starts it. Peak memory needs a process for each model;
+`distilrec.latency` times several beside one another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distilrec.artifact import artifact_size_bytes
+from distilrec.energy import EnergySettings, joules_per_thousand, measure_energy
+from distilrec.errors import DistilRecError, SettingsError
+from distilrec.evaluate.cost import Cost
+from distilrec.latency import ONE_THREAD, Latency
+from distilrec.memory import peak_memory_bytes
+
+if TYPE_CHECKING:  # it loads torch, which only the other process needs
+    from distilrec.recommender import Id, Recommender
+
+_WARM_UP = 20
+_AT_ONCE = 256
+
+
+def measure_cost(
+    artefact: Path,
+    histories: Sequence[Sequence[Id]],
+    *,
+    requests: int = 200,
+    energy: EnergySettings | None = None,
+) -> Cost:
+    """Load a saved model and ask it, one history after the other, then many at once."""
+    if not histories or requests < 1:
+        raise SettingsError(f"{len(histories)} histories, {requests} requests: expected at least one of each")
+    settings = energy or EnergySettings()
+    question = {
+        "artefact": str(artefact),
+        "histories": [list(history) for history in histories],
+        "requests": requests,
+        "energy": settings.model_dump(mode="json"),
+    }
+    answer = subprocess.run(
+        [sys.executable, "-m", "distilrec.costs"],
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        env={**os.environ, **ONE_THREAD},
+        check=False,
+    )
+    if answer.returncode != 0:
+        raise DistilRecError(f"the process that measures costs failed: {answer.stderr.strip()[-2000:]}")
+    return Cost(**json.loads(answer.stdout), size_bytes=artifact_size_bytes(artefact))
+
+
+def _measure(question: dict[str, Any]) -> dict[str, Any]:
+    from distilrec.recommender import Recommender
+
+    before, began = peak_memory_bytes() or 0, time.perf_counter()
+    recommender = Recommender.from_pretrained(question["artefact"])
+    loaded = time.perf_counter() - began
+    histories, requests = question["histories"], int(question["requests"])
+    for number in range(_WARM_UP):
+        _ask(recommender, histories[number % len(histories)])
+    milliseconds: list[float] = []
+    with measure_energy(EnergySettings(**question["energy"])) as found:
+        for number in range(requests):
+            began = time.perf_counter()
+            _ask(recommender, histories[number % len(histories)])
+            milliseconds.append(1000 * (time.perf_counter() - began))
+    peak = peak_memory_bytes() or 0
+    latency = Latency.of(milliseconds)
+    return {
+        "p50_ms": latency.p50,
+        "p95_ms": latency.p95,
+        "p99_ms": latency.p99,
+        "requests": requests,
+        "requests_per_second": _throughput(recommender, histories),
+        "processor_ms": 1000 * found.energy.processor_seconds / requests,
+        "peak_memory_bytes": peak,
+        "model_memory_bytes": peak - before,
+        "load_seconds": loaded,
+        "joules_per_thousand": joules_per_thousand(found.energy, requests),
+        "energy": found.energy.label,
+    }
+
+
+def _ask(recommender: Recommender, history: Sequence[Id]) -> None:
+    recommender.recommend(history, k=min(10, recommender.n_items))
+
+
+def _throughput(recommender: Recommender, histories: Sequence[Sequence[Id]]) -> float:
+    many = [histories[number % len(histories)] for number in range(_AT_ONCE)]
+    recommender.recommend(many, k=min(10, recommender.n_items))
+    began = time.perf_counter()
+    recommender.recommend(many, k=min(10, recommender.n_items))
+    return _AT_ONCE / (time.perf_counter() - began)
+
+
+def _main() -> None:
+    json.dump(_measure(json.load(sys.stdin)), sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()
