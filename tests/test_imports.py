@@ -14,6 +14,8 @@ LIGHT = [
     "distilrec.evaluate.evaluation",
     "distilrec.knowledge",
     "distilrec.sources",
+    "distilrec.serve.runtime",
+    "distilrec.serve.start",
     "distilrec.cli",
 ]
 HEAVY = {"torch", "transformers", "accelerate", "ray", "scipy"}

@@ -12,6 +12,7 @@ from distilrec.cli import (  # noqa: F401  (they add their commands to `app`)
     knowledge,
     look,
     report,
+    serve,
     size,
     stages,
     students,
