@@ -23,6 +23,7 @@ class FakeModel:
         self.items = pl.DataFrame({"item_id": list(ids), "title": [f"Title of {item}" for item in ids]})
         self.digest, self.ids, self.broken = digest, list(ids), broken
         self.n_items = len(ids)
+        self.places = {str(item): place for place, item in enumerate(ids)}  # ids are found in either form
         self.batches = []
 
     @classmethod
@@ -47,17 +48,17 @@ class FakeModel:
         return [self._after(history, count, allow) for history, count in zip(histories, counts, strict=True)]
 
     def _after(self, history, k, allow):
-        known = [item for item in history if item in self.ids]
-        start = self.ids.index(known[-1]) + 1 if known else 0
+        known = [item for item in history if str(item) in self.places]
+        start = self.places[str(known[-1])] + 1 if known else 0
         items = (self.ids[start:] + self.ids[:start])[:k]
         scores = [float("nan") if self.broken else float(k - place) for place in range(len(items))]
         if allow is not None:
             items = [item for item in items if item in allow]
-        unknown = tuple(item for item in history if item not in self.ids)
+        unknown = tuple(item for item in history if str(item) not in self.places)
         return Recommendations(items, scores[: len(items)], None if known else "the history is empty", unknown)
 
     def similar(self, item_ids, *, k=10):
-        if any(item not in self.ids for item in item_ids):
+        if any(str(item) not in self.places for item in item_ids):
             raise SettingsError("an item is not in the catalogue")
         return [self._after([item], k, None) for item in item_ids]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fakes import FakeModel
 
+IDS = ("50", "181", "a", "b", "c", "d")
 SCRIPT = Path(__file__).with_name("fake_server.py")
 
 
@@ -22,7 +23,7 @@ class Running:
     def __init__(self, folder, **settings):
         self.folder = folder / "model"
         if not self.folder.exists():
-            FakeModel().write(self.folder)
+            FakeModel(IDS).write(self.folder)
         settings = {"store": f"sqlite:///{folder}/events.db", "port": 0, **settings}
         command = [sys.executable, str(SCRIPT), str(self.folder), json.dumps(settings)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -62,6 +63,11 @@ class Running:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.loads(error.read())
+
+    def text(self, path):
+        """The text of an answer."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+            return answer.read().decode()
 
     def connect(self):
         """A bare connection."""

@@ -98,7 +98,9 @@ def test_who_is_forgotten_is_unknown_afterwards(client):
     assert client.post("/recommend", json={"user_id": "u"}).json()["fallback"]
 
 
-@pytest.mark.parametrize("name", ["ü/\u2028 \U0001f600", "a\x00b", "'; DROP TABLE distilrec_events; --", "a/../b", "\\"])
+@pytest.mark.parametrize(
+    "name", ["ü/\u2028 \U0001f600", "a\x00b", "'; DROP TABLE distilrec_events; --", "a/../b", "\\"]
+)
 def test_users_and_items_may_be_any_text(client, name):
     stored = client.post("/events", json={"user_id": name, "item_id": name, "event_id": name})
     assert stored.json()["event_ids"] == [name]
@@ -186,12 +188,18 @@ def test_a_request_id_is_kept_where_it_is_plain_and_made_where_it_is_not(client)
     assert len(made) == 16
 
 
-def test_a_fault_of_ours_is_500_in_the_same_shape_and_is_logged(tmp_path, caplog):
+@pytest.mark.parametrize("path", ["/recommend", "/similar"])
+def test_a_fault_of_ours_is_500_in_the_same_shape_and_is_logged(tmp_path, caplog, path):
+    """One route is answered at the door, the other behind the framework."""
+
     class Faulty(FakeModel):
         def recommend(self, histories, **_):
             raise ZeroDivisionError("by nothing")
 
+        similar = recommend
+
     with client_of(tmp_path, Faulty()) as client:
-        told = refusal(client.post("/recommend", json={"history": ["a"]}), 500)
+        body = {"history": ["a"]} if path == "/recommend" else {"item_ids": ["a"]}
+        told = refusal(client.post(path, json=body), 500)
     assert "a fault of ours, which is in the log" in told
     assert "by nothing" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,16 +58,16 @@ class Answers:
 
     async def similar(self, body: bytes) -> bytes:
         """The nearest items of each item."""
-        asked = parse(SIMILAR, body)
-        try:
-            found = self._in_use.model.similar(asked.item_ids, k=self._k(asked.k))
-        except DistilRecError as error:
-            raise _refused_by_model(error) from None
-        lists = [
-            {"item_id": item, **_listed(one), "fallback": one.fallback, "unknown": list(one.unknown)}
-            for item, one in zip(asked.item_ids, found, strict=True)
-        ]
-        return orjson.dumps({"similar": lists, "model": self._in_use.model.digest})
+        asked, model = parse(SIMILAR, body), self._in_use.model
+        k, lists = self._k(asked.k), []
+        for item in asked.item_ids:
+            try:
+                (found,) = model.similar([item], k=k)
+            except DistilRecError as error:
+                raise _refused_by_model(error) from None
+            lists.append({"item_id": item, **_listed(found)})
+            await asyncio.sleep(0)  # others are answered between two items
+        return orjson.dumps({"similar": lists, "model": model.digest})
 
     async def events(self, body: bytes) -> bytes:
         """Keep events; the answer comes when they are on disk."""
@@ -112,7 +113,9 @@ class Answers:
     def _k(self, k: int) -> int:
         if k > self._settings.max_k:
             most = f"1 to {self._settings.max_k}"
-            raise RefusedError(422, "k is too large", most, str(k), "ask for fewer items, or raise --max-k")
+            raise RefusedError(
+                422, "k is too large", most, str(k), "ask for fewer items, or start the server with a larger max_k"
+            )
         return min(k, self._in_use.model.n_items)
 
     def _where(self, where: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

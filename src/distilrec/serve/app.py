@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from distilrec.serve.inference import Inference
 from distilrec.serve.metrics import Metrics
 from distilrec.serve.model import InUse
 from distilrec.serve.questions import Event, Events, RecommendRequest, SimilarRequest
-from distilrec.serve.refusals import RefusedError
+from distilrec.serve.refusals import OURS, RefusedError
 from distilrec.serve.settings import ServeSettings
 from distilrec.serve.store.events import Store
 from distilrec.serve.store.grouped import GroupedStore
@@ -71,8 +72,6 @@ def _lifespan(
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        import asyncio
-
         beside = [asyncio.create_task(store.prepare())]
         if background is not None:
             beside.append(asyncio.create_task(background()))  # type: ignore[arg-type]
@@ -172,17 +171,19 @@ def _inlined(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _answer_in_one_shape(app: FastAPI) -> None:
     def refuse(request: Request, error: Exception) -> Response:
-        refusal = error if isinstance(error, RefusedError) else _as_refusal(request, error)
+        refusal = error if isinstance(error, RefusedError) else OURS
+        if isinstance(error, HTTPException):
+            refusal = _as_refusal(request, error)
         body = refusal.body(str(request.scope.get("request_id", "")))
         allowed = dict(getattr(error, "headers", None) or {}) if isinstance(error, HTTPException) else {}
         return Response(body, refusal.status, {**allowed, **refusal.headers()}, "application/json")
 
-    for kind in (RefusedError, HTTPException):
+    for kind in (RefusedError, HTTPException, Exception):  # the last is raised again, so that the door logs it
         app.add_exception_handler(kind, refuse)
 
 
-def _as_refusal(request: Request, error: Exception) -> RefusedError:
-    status = error.status_code if isinstance(error, HTTPException) else 400
+def _as_refusal(request: Request, error: HTTPException) -> RefusedError:
+    status = error.status_code
     what = {404: "there is nothing at this address", 405: "the address does not take this method"}
     came = f"{request.method} {request.scope['path']}"[:200].encode("utf-8", "backslashreplace").decode()
-    return RefusedError(status, what.get(status, str(error)), "an address and method of /docs", came, "look at /docs")
+    return RefusedError(status, what.get(status, error.detail), "an address and method of /docs", came, "look at /docs")

@@ -17,7 +17,7 @@ from typing import Any
 from distilrec.serve.guards import Keys, Rate
 from distilrec.serve.logs import log
 from distilrec.serve.metrics import Metrics
-from distilrec.serve.refusals import RefusedError, busy
+from distilrec.serve.refusals import OURS, RefusedError, busy
 from distilrec.serve.settings import ServeSettings
 
 Scope = MutableMapping[str, Any]
@@ -91,7 +91,7 @@ class Door:
             call.status = 499
         except Exception:
             log.exception("a request failed", extra=_told(call))
-            await answer.refuse(_OURS)
+            await answer.refuse(OURS)
         self._count(call)
 
     async def _answer(self, call: _Call, scope: Scope, receive: Receive, answer: _Answer) -> None:
@@ -127,14 +127,14 @@ class Door:
 
     async def _body(self, call: _Call, receive: Receive) -> bytes:
         told = call.headers.get(b"content-length", b"0")
-        if not told.isdigit() or int(told[:20]) > self._settings.max_body_bytes:
-            raise self._too_large(f"{told[:20].decode('latin-1')} bytes")
+        self._check_size(int(told[:20]) if told.isdigit() else self._settings.max_body_bytes + 1)
         message = await receive()  # nearly always all of it
         body: bytes = message.get("body", b"")
         if message.get("more_body"):
             body = await self._rest(bytearray(body), receive)
         elif message["type"] == "http.disconnect":
             raise _Gone
+        self._check_size(len(body))
         return body
 
     async def _rest(self, body: bytearray, receive: Receive) -> bytes:
@@ -146,8 +146,7 @@ class Door:
                     if message["type"] == "http.disconnect":
                         raise _Gone
                     body += message.get("body", b"")
-                    if len(body) > self._settings.max_body_bytes:
-                        raise self._too_large(f"more than {self._settings.max_body_bytes} bytes")
+                    self._check_size(len(body))
                     more = message.get("more_body", False)
         except TimeoutError:
             limit = f"{self._settings.body_seconds:g} s"
@@ -157,9 +156,11 @@ class Door:
             ) from None
         return bytes(body)
 
-    def _too_large(self, came: str) -> RefusedError:
-        most = f"at most {self._settings.max_body_bytes} bytes"
-        return RefusedError(413, "the body is too large", most, came, "send less at once, or raise --max-body-bytes")
+    def _check_size(self, size: int) -> None:
+        if size > self._settings.max_body_bytes:
+            most = f"at most {self._settings.max_body_bytes} bytes"
+            what_to_do = "send less at once, or start the server with a larger max_body_bytes"
+            raise RefusedError(413, "the body is too large", most, f"{size} bytes or more", what_to_do)
 
     def _count(self, call: _Call) -> None:
         seconds = time.perf_counter() - call.began
@@ -200,11 +201,6 @@ class _Answer:
 
         scope["request_id"] = self._call.id.decode()
         return send
-
-
-_OURS = RefusedError(
-    500, "the server failed", "an answer", "a fault of ours, which is in the log", "tell whoever runs it the request_id"
-)
 
 
 def _call(scope: Scope) -> _Call:

@@ -111,7 +111,11 @@ class Inference:
             known = f"{self._settings.name}, version {self._version()} or 1"
             came = shown(f"{name}, version {version}" if version else name)
             raise RefusedError(
-                404, "there is no such model", known, came, "ask for the one there is, or start with --name"
+                404,
+                "there is no such model",
+                known,
+                came,
+                "ask for the one there is, or start the server with another name",
             )
 
 

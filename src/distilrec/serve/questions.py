@@ -60,7 +60,7 @@ class RecommendRequest(Body):
 class SimilarRequest(Body):
     """Which items' neighbours."""
 
-    item_ids: Annotated[list[ItemId], Field(min_length=1, max_length=1000)]
+    item_ids: Annotated[list[ItemId], Field(min_length=1, max_length=100)]
     """Items to start from, each answered by itself."""
     k: Annotated[StrictInt, Field(ge=1)] = 10
     """How many items for each."""

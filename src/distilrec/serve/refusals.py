@@ -42,6 +42,11 @@ def shown(value: Any) -> str:  # noqa: ANN401  (whatever came)
     return told if len(told) <= _LONGEST_CAME else f"{told[:_LONGEST_CAME]}... ({len(told)} characters)"
 
 
+OURS = RefusedError(
+    500, "the server failed", "an answer", "a fault of ours, which is in the log", "tell whoever runs it the request_id"
+)
+
+
 def busy(what: str, came: str) -> RefusedError:
     """More was asked than can be held."""
     return RefusedError(503, what, "fewer requests at once", came, "ask again later", BUSY_RETRY_SECONDS)

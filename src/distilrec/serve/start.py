@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from distilrec.serve.settings import ServeSettings
 from distilrec.serve.supervisor import supervise
 
 _NEEDED = ("fastapi", "uvicorn", "orjson", "prometheus_client", "sqlalchemy")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
 def start(run: Path, settings: ServeSettings, load: Load = load_runtime) -> int:
@@ -31,6 +33,8 @@ def start(run: Path, settings: ServeSettings, load: Load = load_runtime) -> int:
         if find_spec(library) is None:
             raise MissingExtraError(library, "serve")
     model_folder(run)
+    for library in _THREADS:  # read when each is loaded, which only workers do
+        os.environ.setdefault(library, str(settings.threads))
 
     def work(listening: socket.socket) -> None:
         from distilrec.serve.worker import run_worker  # here, so that the supervisor stays small

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from distilrec.errors import DistilRecError, SettingsError
 from distilrec.serve.logs import log, log_as_json
@@ -63,6 +64,8 @@ class Supervisor:
     listening: socket.socket
     count: int
     shutdown_seconds: float
+    buried: Callable[[int], None] = lambda pid: None
+    """Told the process number of every worker that has died."""
     _workers: dict[int, _Worker] = field(default_factory=dict)  # by process
     _stopping: bool = False
 
@@ -77,6 +80,7 @@ class Supervisor:
         while self._workers:
             pid, status = os.waitpid(-1, 0)
             worker = self._workers.pop(pid, None)
+            self.buried(pid)
             if worker is not None and not self._stopping:
                 code = max(code, self._died(worker, os.waitstatus_to_exitcode(status)))
         return code
@@ -125,6 +129,7 @@ def _be_worker(work: Work, listening: socket.socket, parent: int) -> None:
     try:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
+        os.setpgid(0, 0)  # Control-C is for the supervisor, which asks us to stop
         _die_with(parent)
         work(listening)
         code = 0
@@ -150,11 +155,16 @@ def supervise(work: Work, *, host: str, port: int, workers: int, shutdown_second
     """Listen, and keep so many workers running until told to stop; the exit code."""
     log_as_json()
     listening = listen(host, port)
-    folder = tempfile.mkdtemp(prefix="distilrec-metrics-")
-    os.environ[_METRICS_FOLDER] = folder
+    folder = Path(tempfile.mkdtemp(prefix="distilrec-metrics-"))
+    os.environ[_METRICS_FOLDER] = str(folder)
+
+    def buried(pid: int) -> None:
+        for file in folder.glob(f"gauge_live*_{pid}.db"):  # what it held in work, it holds no more
+            file.unlink()
+
     log.info("listening", extra={"host": host, "port": listening.getsockname()[1], "workers": workers})
     try:
-        return Supervisor(work, listening, workers, shutdown_seconds).run()
+        return Supervisor(work, listening, workers, shutdown_seconds, buried).run()
     finally:
         listening.close()
         shutil.rmtree(folder)

@@ -42,9 +42,11 @@ class Watch:
             return False
         try:
             new = await asyncio.to_thread(self._checked)
-        except (DistilRecError, OSError) as error:
-            outcome, told = "refused", {"reason": str(error), "model": self._in_use.model.digest}
-            log.error("a new model was refused; the old one goes on", extra=told)
+        except Exception as error:  # whatever is wrong with it, the old one goes on
+            told = {"reason": str(error), "model": self._in_use.model.digest}
+            ours = None if isinstance(error, DistilRecError | OSError) else error  # its traceback is of use then
+            log.error("a new model was refused; the old one goes on", extra=told, exc_info=ours)
+            outcome = "refused"
         else:
             outcome = "taken" if new is not self._in_use.model else "the same"
             if outcome == "taken":
