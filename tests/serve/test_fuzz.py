@@ -1,8 +1,10 @@
 """Malformed requests, made from what the server says of its routes: none may be answered with 5xx."""
 
+import http.client
 import json
 
 import hypothesis.strategies as st
+import psutil
 import pytest
 from fakes import client_of
 from hypothesis import HealthCheck, given, settings
@@ -123,3 +125,27 @@ def test_no_bytes_address_or_header_gets_a_5xx(client, count):
             refused_or_answered(answer)
 
     ask()
+
+
+@pytest.mark.slow
+def test_ten_thousand_malformed_requests_leave_a_worker_no_larger(shared_server, client):
+    """The first thousand warm caches up; after that nothing may grow."""
+    found = []
+
+    @fuzzed(500)
+    @given(bodies(client, "/recommend"))
+    def collect(body):
+        found.append(json.dumps(body).encode("utf-8", "surrogatepass"))
+
+    collect()
+    worker = psutil.Process(shared_server.workers()[0])
+    connection = http.client.HTTPConnection("127.0.0.1", shared_server.port, timeout=20)
+    for number in range(11_000):
+        connection.request("POST", "/recommend", found[number % len(found)])
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status < 500
+        if number == 1000:
+            before = worker.memory_info().rss
+    connection.close()
+    assert worker.memory_info().rss - before < 4 << 20
