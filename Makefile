@@ -11,7 +11,7 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large bench-compress-methods bench-peers bench-peers-speed bench-serve image-check docs constraints clean
+.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large bench-compress-methods bench-peers bench-peers-speed bench-serve bench-search image-check docs constraints clean
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
@@ -72,6 +72,9 @@ bench-peers-speed: $(VENV)/.dev ## Seconds an epoch of the same SASRec in RecToo
 
 bench-serve: $(VENV)/.dev ## Requests a second over HTTP beside FastAPI + torch and LitServe; ARGS names an exported folder
 	$(BIN)/python benchmarks/serve_speed.py $(ARGS)
+
+bench-search: $(VENV)/.dev ## Milliseconds to find the best of up to a million items on one thread, and what a fast scan misses
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/search_speed.py $(ARGS)
 
 image-check: ## Do the steps of the Dockerfile in a new virtual environment: small, without torch, and it serves
 	bash deploy/check_image.sh

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from distilrec.errors import ArtifactError, MissingExtraError, SettingsError
-from distilrec.search import Codes, FastScanIndex, FlatIndex, FloatRows, IndexSettings, Int8Rows, codes, index_for
-from distilrec.search.fast_scan import n_codes_for, shortlist_for
+from distilrec.search import Codes, FastScanIndex, FlatIndex, FloatRows, IndexSettings, codes, index_for
+from distilrec.search.fast_scan import codes_for, shortlist_for
 from distilrec.storage import Codebooks, Int8, LowRank, Packed
 
 DRAW = np.random.default_rng(0)
@@ -90,19 +90,30 @@ def test_kept_codes_find_the_same():
 
 
 def test_learning_again_gives_the_same_codes():
-    first, second = (Codes.learn(FloatRows(TABLE), 8).to_arrays() for _ in range(2))
+    first, second = (Codes.learn(FloatRows(TABLE), 4).to_arrays() for _ in range(2))
     assert all((first[name] == second[name]).all() for name in first)
 
 
-def test_large_tables_have_half_as_many_codes():
-    """Codes of 2 to the 17 items of width 64, a code a column, take 4 MiB."""
-    tables = [Int8Rows(np.ones((1 << n, 64), dtype=np.int8), np.ones(1 << n)) for n in (17, 18)]
-    assert [n_codes_for(rows) for rows in tables] == [64, 32]
-    assert n_codes_for(FloatRows(np.ones((9, 5), dtype=np.float32))) == 5
+def test_large_tables_have_half_as_many_codes(monkeypatch):
+    """4000 rows of a code for each of 16 columns take 32,000 bytes."""
+    for cache, n_codes in ((32_000, 16), (31_999, 8)):
+        monkeypatch.setattr("distilrec.search.fast_scan._IN_CACHE", cache)
+        assert len(codes_for(FloatRows(TABLE)).books) == n_codes
+    assert len(codes_for(FloatRows(TABLE[:, :15])).books) == 15
+
+
+def test_a_grid_is_even_and_reaches_the_far_ends():
+    """Columns of mean 1 and standard deviation 1, and of one number only."""
+    table = np.array([[0, 7], [2, 7]], dtype=np.float32)
+    found = Codes.grid(FloatRows(table))
+    np.testing.assert_allclose(found.books[0, :, 0], 1 + 0.45 * (np.arange(16) - 7.5), rtol=1e-6)
+    np.testing.assert_allclose(found.books[1, :, 0], 7, rtol=1e-6)
+    assert (found.packed & 15).tolist() == [[5], [10]]
 
 
 def test_shortlists_grow_with_the_square_root():
-    assert [shortlist_for(n) for n in (10, 10_000, 1_000_000)] == [64, 200, 2000]
+    assert [shortlist_for(n, 1) for n in (10, 10_000, 1_000_000)] == [64, 100, 1000]
+    assert [shortlist_for(n, 2) for n in (10, 10_000, 1_000_000)] == [64, 200, 2000]
 
 
 def test_auto_scans_from_so_many_items_on():

@@ -20,7 +20,7 @@ class IndexSettings(Settings):
 
     kind: Literal["auto", "flat", "fast_scan"] = "auto"
     """Score every item, or those that a scan of 4-bit codes finds; auto scans large tables where faiss is installed."""
-    scan_from: int = Field(default=50_000, ge=1)
+    scan_from: int = Field(default=20_000, ge=1)
     """Items from which auto scans: below, scoring every item takes well under a millisecond, and misses nothing."""
     shortlist: int | None = Field(default=None, ge=1)
     """Items that a scan finds, to be scored exactly; none takes what was measured to find 99 in 100 of the ten best."""

@@ -27,15 +27,17 @@ class FastScanIndex:
     """
 
     def __init__(self, rows: Rows, *, shortlist: int | None = None, codes: Codes | None = None) -> None:
-        """Take rows, and their codes where they were kept; otherwise these are learnt now.
+        """Take rows, and their codes where they were kept; otherwise these are made now.
 
         Raises:
             MissingExtraError: faiss is not installed.
-            ArtifactError: the codes are of another table.
+            ArtifactError: there are no rows, or the codes are of another table.
         """
+        if not rows.n_items:
+            raise ArtifactError("the table has no rows, so there is nothing to scan")
         self._rows = rows
         self._scanned = rows.inner if isinstance(rows, ProjectedRows) else rows
-        self.codes = codes or Codes.learn(self._scanned, n_codes_for(self._scanned))
+        self.codes = codes or codes_for(self._scanned)
         n_codes, _, run = self.codes.books.shape
         if (len(self.codes.packed), n_codes * run) != (rows.n_items, self._scanned.width):
             raise ArtifactError(
@@ -43,7 +45,7 @@ class FastScanIndex:
                 f"the table has {rows.n_items} of width {self._scanned.width}"
             )
         self._scan, self._bound = FastScan(self.codes), rows.bound
-        self.shortlist = shortlist or shortlist_for(rows.n_items)
+        self.shortlist = shortlist or shortlist_for(rows.n_items, run)
 
     @property
     def n_items(self) -> int:
@@ -98,12 +100,13 @@ class FastScanIndex:
         return self._rows.products(vectors), rounding(self.width, vectors, self._bound)
 
 
-def shortlist_for(n_items: int) -> int:
-    """How many items are scored exactly: measured to find 99 in 100 of the ten best (docs/search.md)."""
-    return max(64, 2 * math.isqrt(n_items))
-
-
-def n_codes_for(rows: Rows) -> int:
+def codes_for(rows: Rows) -> Codes:
     """A code for each column while all codes stay in the processor's cache, one for two columns beyond."""
-    fine = rows.n_items * rows.width // 2 <= _IN_CACHE or rows.width % 2
-    return rows.width if fine else rows.width // 2
+    if rows.n_items * rows.width // 2 <= _IN_CACHE or rows.width % 2:
+        return Codes.grid(rows)
+    return Codes.learn(rows, rows.width // 2)
+
+
+def shortlist_for(n_items: int, columns_a_code: int) -> int:
+    """How many items are scored exactly: measured to find 99 in 100 of the ten best (docs/search.md)."""
+    return max(64, math.isqrt(n_items) * min(columns_a_code, 2))

@@ -61,6 +61,11 @@ class DecodedRows:
     n_items: int
     width: int
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes as they are held."""
+        raise NotImplementedError
+
     def take(self, items: IntArray) -> FloatArray:
         """Some rows, [n, D]."""
         raise NotImplementedError
@@ -72,12 +77,12 @@ class DecodedRows:
     @cached_property
     def bound(self) -> float:
         """The length of the longest row."""
-        return max((float(np.vecdot(part, part).max()) ** 0.5 for _, part in self._pieces()), default=0.0)
+        return max((float(np.vecdot(part, part).max()) ** 0.5 for _, part in pieces(self)), default=0.0)
 
     def products(self, vectors: FloatArray) -> FloatArray:
         """All products, [B, N]."""
         found = np.empty((len(vectors), self.n_items), dtype=np.float32)
-        for start, part in self._pieces():
+        for start, part in pieces(self):
             found[:, start : start + len(part)] = np.matmul(vectors, part.T)
         return found
 
@@ -85,11 +90,6 @@ class DecodedRows:
         """Some products, [n]."""
         found: FloatArray = np.vecdot(self.take(items), vector)
         return found
-
-    def _pieces(self) -> Iterator[tuple[int, FloatArray]]:
-        step = max(1, PIECE_NUMBERS // max(self.width, 1))
-        for start in range(0, self.n_items, step):
-            yield start, self.take_range(start, min(start + step, self.n_items))
 
 
 class FloatRows(DecodedRows):
@@ -164,6 +164,13 @@ class Int8Rows(DecodedRows):
             found[:, start : start + step] = np.matmul(vectors, piece[: len(codes)].T)
         found *= self.scales
         return found
+
+
+def pieces(rows: Rows) -> Iterator[tuple[int, FloatArray]]:
+    """All rows, some at a time, [n, D], each time with the number of the first."""
+    step = max(1, PIECE_NUMBERS // max(rows.width, 1))
+    for start in range(0, rows.n_items, step):
+        yield start, rows.take_range(start, min(start + step, rows.n_items))
 
 
 def check_finite(name: str, array: Array) -> None:
