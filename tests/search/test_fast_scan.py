@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from distilrec.errors import ArtifactError, MissingExtraError, SettingsError
-from distilrec.search import Codes, FastScanIndex, FlatIndex, FloatRows, IndexSettings, codes, index_for
-from distilrec.search.fast_scan import codes_for, shortlist_for
+from distilrec.search import Codes, FastScanIndex, FlatIndex, FloatRows, IndexSettings, codes, codes_for, index_for
+from distilrec.search.fast_scan import shortlist_for
 from distilrec.storage import Codebooks, Int8, LowRank, Packed
 
 DRAW = np.random.default_rng(0)
@@ -78,8 +78,7 @@ def test_where_a_scan_finds_too_few_every_item_is_scored():
 
 
 def test_kept_codes_find_the_same():
-    index = FastScanIndex(FloatRows(TABLE))
-    arrays = index.codes.to_arrays()
+    index, arrays = FastScanIndex(FloatRows(TABLE)), codes_for(FloatRows(TABLE)).to_arrays()
     assert {name: (array.dtype.name, array.shape) for name, array in arrays.items()} == {
         "books": ("float32", (16, 16, 1)),
         "codes": ("uint8", (4000, 8)),

@@ -2,7 +2,7 @@
 
 from distilrec.search.choose import IndexSettings, index_for
 from distilrec.search.codes import Codes
-from distilrec.search.fast_scan import FastScanIndex
+from distilrec.search.fast_scan import FastScanIndex, codes_for
 from distilrec.search.flat import FlatIndex
 from distilrec.search.question import Found, ItemIndex
 from distilrec.search.rows import FloatRows, Int8Rows, Rows
@@ -22,6 +22,7 @@ __all__ = [
     "ItemIndex",
     "ProjectedRows",
     "Rows",
+    "codes_for",
     "index_for",
     "rows_of",
 ]

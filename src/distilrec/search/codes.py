@@ -51,6 +51,16 @@ class Codes:
             raise ArtifactError(f"codes are {self.packed.dtype} {self.packed.shape}; expected uint8 [N, {halves}]")
         check_finite("a book", self.books)
 
+    @property
+    def n_items(self) -> int:
+        """How many rows are coded, N."""
+        return len(self.packed)
+
+    @property
+    def width(self) -> int:
+        """How many columns they have, D."""
+        return len(self.books) * int(self.books.shape[2])
+
     @classmethod
     def grid(cls, rows: Rows) -> Self:
         """A code for each column: the nearest of 16 numbers at equal distances around the column's mean.
@@ -128,11 +138,10 @@ class FastScan:
 
     def __init__(self, codes: Codes) -> None:
         self._library = _faiss()
-        n_codes, _, run = codes.books.shape
-        plain = self._library.IndexPQ(n_codes * run, n_codes, 4, self._library.METRIC_INNER_PRODUCT)
+        plain = self._library.IndexPQ(codes.width, len(codes.books), 4, self._library.METRIC_INNER_PRODUCT)
         self._library.copy_array_to_vector(codes.books.ravel(), plain.pq.centroids)
         self._library.copy_array_to_vector(codes.packed.ravel(), plain.codes)
-        plain.ntotal, plain.is_trained = len(codes.packed), True
+        plain.ntotal, plain.is_trained = codes.n_items, True
         self._index = self._library.IndexPQFastScan(plain)
         self.nbytes = int(self._index.codes.size()) + codes.books.nbytes
 

@@ -27,7 +27,7 @@ class FastScanIndex:
     """
 
     def __init__(self, rows: Rows, *, shortlist: int | None = None, codes: Codes | None = None) -> None:
-        """Take rows, and their codes where they were kept; otherwise these are made now.
+        """Take rows, and their codes where they were kept; otherwise `codes_for` makes them now.
 
         Raises:
             MissingExtraError: faiss is not installed.
@@ -35,17 +35,14 @@ class FastScanIndex:
         """
         if not rows.n_items:
             raise ArtifactError("the table has no rows, so there is nothing to scan")
-        self._rows = rows
-        self._scanned = rows.inner if isinstance(rows, ProjectedRows) else rows
-        self.codes = codes or codes_for(self._scanned)
-        n_codes, _, run = self.codes.books.shape
-        if (len(self.codes.packed), n_codes * run) != (rows.n_items, self._scanned.width):
+        codes = codes or codes_for(rows)
+        if (codes.n_items, codes.width) != (rows.n_items, _thin(rows).width):
             raise ArtifactError(
-                f"the codes are of {len(self.codes.packed)} items of width {n_codes * run}; "
-                f"the table has {rows.n_items} of width {self._scanned.width}"
+                f"the codes are of {codes.n_items} items of width {codes.width}; "
+                f"the table has {rows.n_items} of width {_thin(rows).width}"
             )
-        self._scan, self._bound = FastScan(self.codes), rows.bound
-        self.shortlist = shortlist or shortlist_for(rows.n_items, run)
+        self._rows, self._scan, self._bound = rows, FastScan(codes), rows.bound
+        self.shortlist = shortlist or shortlist_for(rows.n_items, codes.books.shape[2])
 
     @property
     def n_items(self) -> int:
@@ -101,10 +98,18 @@ class FastScanIndex:
 
 
 def codes_for(rows: Rows) -> Codes:
-    """A code for each column while all codes stay in the processor's cache, one for two columns beyond."""
-    if rows.n_items * rows.width // 2 <= _IN_CACHE or rows.width % 2:
-        return Codes.grid(rows)
-    return Codes.learn(rows, rows.width // 2)
+    """A code for each column while all codes stay in the processor's cache, one for two columns beyond.
+
+    Of a projected table the rows within are coded: they are thinner, and vectors meet them projected.
+    """
+    thin = _thin(rows)
+    if thin.n_items * thin.width // 2 <= _IN_CACHE or thin.width % 2:
+        return Codes.grid(thin)
+    return Codes.learn(thin, thin.width // 2)
+
+
+def _thin(rows: Rows) -> Rows:
+    return rows.inner if isinstance(rows, ProjectedRows) else rows
 
 
 def shortlist_for(n_items: int, columns_a_code: int) -> int:
