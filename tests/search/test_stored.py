@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from distilrec.errors import ArtifactError
-from distilrec.search import FlatIndex, FloatRows, Int8Rows, index_for, rows_of
+from distilrec.search import (
+    CodebookRows,
+    FlatIndex,
+    FloatRows,
+    Int4Rows,
+    Int8Rows,
+    ProjectedRows,
+    index_for,
+    rows_of,
+)
 from distilrec.storage import (
     Alias,
     BFloat16,
@@ -32,7 +41,12 @@ FORMS = {
     "int4": Int4(),
     "int4 in groups": Int4(group=4),
     "codebooks": Codebooks(codes=4, rounds=2),
+    "codebooks of 4 bits": Codebooks(codes=4, bits=4, rounds=2),
+    "codebooks of directions": Codebooks(codes=4, rounds=2, unit_rows=True),
+    "codebooks, turned": Codebooks(codes=4, bits=4, rounds=2, rotate=True, unit_rows=True),
     "low rank": LowRank(rank=3),
+    "low rank, left int8": LowRank(rank=4, left=Int8(), right=Float16()),
+    "low rank, left codebooks": LowRank(rank=4, left=Codebooks(codes=2, rounds=2)),
     "sparse": Sparse(),
     "shared rows": SharedRows(),
 }
@@ -61,7 +75,17 @@ def test_an_index_of_a_stored_table_answers_from_what_it_decodes_to(name):
     np.testing.assert_allclose(scores, expected_scores, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("float16", FloatRows), ("int8", Int8Rows)])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("float16", FloatRows),
+        ("int8", Int8Rows),
+        ("int4", Int4Rows),
+        ("codebooks of 4 bits", CodebookRows),
+        ("codebooks, turned", ProjectedRows),
+        ("low rank, left int8", ProjectedRows),
+    ],
+)
 def test_a_small_form_is_held_as_it_is_stored(name, kind):
     rows = rows_of(stored(name))
     assert isinstance(rows, kind)
