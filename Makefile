@@ -11,7 +11,7 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large bench-compress-methods bench-peers bench-peers-speed bench-serve bench-search image-check docs constraints clean
+.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large bench-compress bench-compress-methods bench-peers bench-peers-speed bench-serve bench-search image-check docs constraints clean
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
@@ -69,6 +69,8 @@ bench-peers: $(VENV)/.dev ## RecTools, RecBole and implicit beside our models, o
 
 bench-peers-speed: $(VENV)/.dev ## Seconds an epoch of the same SASRec in RecTools, RecBole and here, in turns
 	$(BIN)/python benchmarks/peers/training_speed.py $(ARGS)
+bench-compress: $(VENV)/.dev ## Every compression side by side: bytes, time, energy, quality; ARGS="runs/beauty --max-size 1MB"
+	$(BIN)/python benchmarks/compress.py $(ARGS)
 
 bench-serve: $(VENV)/.dev ## Requests a second over HTTP beside FastAPI + torch and LitServe; ARGS names an exported folder
 	$(BIN)/python benchmarks/serve_speed.py $(ARGS)

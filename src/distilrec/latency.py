@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,8 +66,14 @@ def milliseconds_of_requests(
         "artefacts": {name: str(path) for name, path in artefacts.items()},
         "histories": list(histories),
     }
+    found: dict[str, list[float]] = ask_with_one_thread("distilrec.latency", {**question, "requests": requests})
+    return found
+
+
+def ask_with_one_thread(module: str, question: Mapping[str, Any]) -> Any:  # noqa: ANN401  (whatever JSON holds)
+    """What a module's own process answers, JSON on both sides; its numerical libraries are told to use one thread."""
     answer = subprocess.run(
-        [sys.executable, "-m", "distilrec.latency", str(requests)],
+        [sys.executable, "-m", module],
         input=json.dumps(question),
         capture_output=True,
         text=True,
@@ -76,8 +82,7 @@ def milliseconds_of_requests(
     )
     if answer.returncode != 0:
         raise DistilRecError(f"the process that measures latency failed: {answer.stderr.strip()[-2000:]}")
-    found: dict[str, list[float]] = json.loads(answer.stdout)
-    return found
+    return json.loads(answer.stdout)
 
 
 def _measure(
@@ -98,7 +103,7 @@ def _main() -> None:
 
     question = json.load(sys.stdin)
     recommenders = {name: Recommender.from_pretrained(path) for name, path in question["artefacts"].items()}
-    found = _measure(recommenders, question["histories"], int(sys.argv[1]))
+    found = _measure(recommenders, question["histories"], question["requests"])
     json.dump(found, sys.stdout)
 
 

@@ -7,6 +7,7 @@ import warnings
 from typing import TextIO
 
 from distilrec.cli import (  # noqa: F401  (they add their commands to `app`)
+    compress,
     export,
     judge,
     knowledge,

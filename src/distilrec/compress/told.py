@@ -1,0 +1,70 @@
+"""A search's points as people read them: one table for terminal, card and page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from distilrec.compress.budget import Budget
+from distilrec.compress.frontier import Choice, Point, excesses, frontier
+from distilrec.evaluate.compare import metric_title
+
+_BREAKS = {"size_bytes": "size", "latency_ms": "latency", "energy_joules": "energy", "loss": "loss"}
+
+
+def cells(points: Sequence[Point], budget: Budget, choice: Choice) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows, the largest point first; the first of `points` is the uncompressed one."""
+    first, front = points[0], frontier(points)
+    with_energy = any(point.energy_joules is not None for point in points)
+    head = [
+        "point",
+        "bytes shipped",
+        "of weights",
+        "to float32",
+        "ms/request",
+        *(["J per 1,000"] if with_energy else []),
+        f"{metric_title(first.metric)} (validation)",
+        "change [95 %]",
+        "frontier",
+        "budget",
+    ]
+    rows = []
+    for point in sorted(points, key=lambda one: -one.size_bytes):
+        energy = "" if point.energy_joules is None else f"{point.energy_joules:.3f}"
+        rows.append(
+            [
+                point.name,
+                f"{point.size_bytes:,}",
+                f"{point.weights_bytes:,}",
+                f"{point.weights_bytes / first.weights_bytes:.3f}",
+                f"{point.latency_ms:.3f}",
+                *([energy] if with_energy else []),
+                f"{point.score:.5f}",
+                _change(point, first),
+                "yes" if point in front else "",
+                _budget(point, budget, choice),
+            ]
+        )
+    return head, rows
+
+
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """The table as Markdown."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def _change(point: Point, first: Point) -> str:
+    if point is first:
+        return ""
+    return f"{-100 * point.loss:+.2f} % [{-100 * point.loss_high:+.2f}, {-100 * point.loss_low:+.2f}]"
+
+
+def _budget(point: Point, budget: Budget, choice: Choice) -> str:
+    if point is choice.point:
+        return "chosen"
+    over = excesses(point, budget)
+    if not over:
+        return "kept"
+    return f"{'nearest, ' if choice.point is None and point is choice.nearest else ''}over in " + ", ".join(
+        _BREAKS[name] for name in over
+    )

@@ -1,0 +1,1 @@
+"""Searches around the stages of a run."""

@@ -1,0 +1,1 @@
+from small_world import copied, finished, small  # noqa: F401  (fixtures)
