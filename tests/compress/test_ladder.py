@@ -25,7 +25,14 @@ def student(**changes):
 
 def test_halves_and_codes_follow_the_width():
     names = [rung.name for rung in ladder(student())]
-    assert {"width 8, int8", "rank 8, int4", "codebooks of 4", "codebooks of 2", "codebooks of 1"} < set(names)
+    assert {
+        "int4 table by 16 columns",
+        "width 8, int8",
+        "rank 8, int4",
+        "codebooks of 4",
+        "codebooks of 2",
+        "codebooks of 1",
+    } < set(names)
     assert len(set(names)) == len(names)
 
 
@@ -43,7 +50,7 @@ def test_a_model_without_width_is_quantised_only_in_ways_that_need_none():
         rung.name for rung in ladder(Recommender(counts, pl.DataFrame({"item_id": [0, 1], "train_count": [1, 1]})))
     ]
     assert "int8" in names
-    assert not [name for name in names if "width" in name or "codebooks" in name]
+    assert not [name for name in names if "width" in name or "columns" in name or "codebooks" in name]
 
 
 def test_training_changes_neither_shape_nor_forms():

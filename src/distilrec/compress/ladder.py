@@ -24,6 +24,7 @@ from distilrec.storage import Codebooks, Int4, Int8, LowRank
 
 FIRST = "uncompressed"
 _TRAINED = "trained again"
+_GROUP = 16
 _MILD_STEP = 0.1  # larger ones undo what a finished student knows faster than it learns to live with rounding
 _NAME = re.compile(r"[\w ,.+-]{1,80}")
 
@@ -88,7 +89,14 @@ def ladder(recommender: Recommender) -> list[Rung]:
     if depth > 1:
         rungs.append(Rung("half of the layers, int4 table", int4, (PruneLayers(keep=depth // 2, retrain=False),)))
         rungs.append(Rung("one layer for all, int4 table", int4, (ShareLayers(retrain=False),)))
-    return [*rungs, *_narrower(width), *_codebooks(width)]
+    return [*rungs, *_grouped(width), *_narrower(width), *_codebooks(width)]
+
+
+def _grouped(width: int) -> list[Rung]:
+    """An eighth more bytes than a scale for each row, and far less lost."""
+    if not width or width % _GROUP:
+        return []
+    return [Rung(f"int4 table by {_GROUP} columns", GroupForms(table=Int4(group=_GROUP)))]
 
 
 def _narrower(width: int) -> list[Rung]:
