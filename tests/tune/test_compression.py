@@ -7,13 +7,14 @@ import pytest
 
 from distilrec.compress.budget import Budget
 from distilrec.compress.ladder import FIRST, ladder
+from distilrec.compress.told import PLOT
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.files import sha256_of_file
 from distilrec.recommender import Recommender
 from distilrec.run.stages import judge, load_prepared
 from distilrec.tune import costs, points
 from distilrec.tune.compression import Search, search
-from distilrec.tune.shipping import PLOT, judge_once, page, ship
+from distilrec.tune.shipping import judge_once, page, ship
 from distilrec.tune.subject import subject_of
 
 

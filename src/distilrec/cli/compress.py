@@ -77,7 +77,7 @@ def compress(
     ship(found, subject)
     show_found(found)
     if test:
-        show_test(found, judge_once(found, subject))
+        show_test(judge_once(found, subject))
 
 
 def _preference(text: str | None) -> Preference | None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from distilrec.cli.show import print_table
-from distilrec.compress.told import cells
+from distilrec.compress.told import PLOT, cells
 from distilrec.evaluate.compare import Comparison
-from distilrec.tune.compression import Found
-from distilrec.tune.shipping import PLOT, note
+
+if TYPE_CHECKING:  # it loads torch
+    from distilrec.tune.compression import Found
 
 
 def show_found(found: Found) -> None:
     """The table, then sentences, then where things lie."""
     print_table(*cells(found.points, found.budget, found.choice))
-    for line in (*found.choice.why, note(found)):
+    for line in (*found.choice.why, found.note):
         typer.echo(f"\n{line}")
     if found.left_out:
         typer.echo("\nLeft out:")
@@ -28,7 +31,7 @@ def show_found(found: Found) -> None:
         typer.echo(f"No model was chosen; every point is in {found.folder / 'points'}.")
 
 
-def show_test(found: Found, compared: Comparison) -> None:
+def show_test(compared: Comparison) -> None:
     """What test says of the chosen point."""
     sentence = compared.sentence()
     typer.echo(f"\nOn test: {sentence[0].upper()}{sentence[1:]}.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from distilrec.compress.budget import Budget
-from distilrec.compress.frontier import Choice, Point, excesses, frontier
+from distilrec.compress.frontier import NOISE, Choice, Point, excesses, frontier
 from distilrec.evaluate.compare import metric_title
+
+PLOT = "frontier.png"
+"""The file that the frontier is drawn in."""
 
 _BREAKS = {"size_bytes": "size", "latency_ms": "latency", "energy_joules": "energy", "loss": "loss"}
 
@@ -51,6 +54,17 @@ def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """The table as Markdown."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
     return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def note(points: Sequence[Point], machine: str, energies: Iterable[str]) -> str:
+    """What the columns mean; `energies` says where energy is from."""
+    return (
+        f"Frontier: {len(frontier(points))} points that no other one beats in everything; times and energies that "
+        f"differ by less than {100 * NOISE:g} % count as equal. Bytes shipped: arrays, catalogue, card, config. "
+        f"Requests: one at a time on one thread, from ids to ten ranked ids, on {machine}. Energy: "
+        f"{'; '.join(sorted(set(energies)))}. Change: share of the uncompressed student's metric on validation, with "
+        "its paired bootstrap interval over users."
+    )
 
 
 def _change(point: Point, first: Point) -> str:

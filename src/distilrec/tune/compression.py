@@ -15,6 +15,7 @@ import numpy as np
 from distilrec.compress.budget import Budget, Preference
 from distilrec.compress.frontier import Choice, Point, choose
 from distilrec.compress.ladder import FIRST, Candidate, Rung, ladder
+from distilrec.compress.told import note
 from distilrec.compress.walk import PATIENCE, hopeless, order, why_not_train, won_back
 from distilrec.energy import EnergySettings
 from distilrec.errors import ArtifactError, SettingsError
@@ -67,6 +68,11 @@ class Found:
     costs: dict[str, Cost]
     budget: Budget
     machine: str
+
+    @property
+    def note(self) -> str:
+        """What the columns of its table mean."""
+        return note(self.points, self.machine, (cost.energy_source for cost in self.costs.values()))
 
 
 def search(subject: Subject, out: Path, told: Search, *, say: Say = print, quiet: bool = False) -> Found:

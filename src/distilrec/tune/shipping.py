@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from distilrec.card import write_card
-from distilrec.compress.frontier import NOISE, frontier
+from distilrec.compress.frontier import frontier
 from distilrec.compress.ladder import FIRST
-from distilrec.compress.told import cells, markdown
+from distilrec.compress.told import PLOT, cells, markdown
 from distilrec.errors import MissingExtraError
 from distilrec.evaluate.compare import Comparison, compare
 from distilrec.evaluate.evaluation import Evaluation
@@ -20,8 +20,6 @@ from distilrec.run.stages import judge
 from distilrec.tune.compression import Found
 from distilrec.tune.plot import plot_frontier
 from distilrec.tune.subject import Subject
-
-PLOT = "frontier.png"
 
 
 def ship(found: Found, subject: Subject, *, say: Say = print) -> None:
@@ -43,25 +41,10 @@ def ship(found: Found, subject: Subject, *, say: Say = print) -> None:
 
 def page(found: Found) -> str:
     """The table, the choice and what was left out, in Markdown."""
-    parts = [markdown(*cells(found.points, found.budget, found.choice)), *found.choice.why, note(found)]
+    parts = [markdown(*cells(found.points, found.budget, found.choice)), *found.choice.why, found.note]
     if found.left_out:
         parts += ["Left out:", "\n".join(f"- {name}: {why}" for name, why in found.left_out.items())]
     return "\n\n".join(parts) + "\n"
-
-
-def note(found: Found) -> str:
-    """What the columns mean."""
-    return (
-        f"Frontier: {len(frontier(found.points))} points that no other one beats in everything; times and energies "
-        f"that differ by less than {100 * NOISE:g} % count as equal. Bytes shipped: arrays, catalogue, card, config. "
-        f"Requests: one at a time on one thread, from ids to ten ranked ids, on {found.machine}. Energy: "
-        f"{_sources(found)}. Change: share of the uncompressed student's metric on validation, with its paired "
-        "bootstrap interval over users."
-    )
-
-
-def _sources(found: Found) -> str:
-    return "; ".join(sorted({cost.energy_source for cost in found.costs.values()}))
 
 
 def judge_once(found: Found, subject: Subject) -> Comparison:
