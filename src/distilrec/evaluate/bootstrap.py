@@ -53,29 +53,43 @@ def bootstrap_intervals(
     table: Values, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[Interval]:
     """An interval for each column of `table` [users, columns]; all columns share the same draws of users."""
-    means = resampled_means(table, resamples=resamples, seed=seed)
+    return intervals_of(table, resampled_means(table, resamples=resamples, seed=seed), level=level)
+
+
+def intervals_of(table: Values, means: Values, *, level: float = 0.95) -> list[Interval]:
+    """An interval for each column of `table`, from its `resampled_means`."""
     lows, highs = _bounds(means, level)
     return [Interval(*map(float, row)) for row in zip(table.mean(axis=0), lows, highs, strict=True)]
 
 
 def paired_bootstrap(
-    a: Values, b: Values, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    a: Values,
+    b: Values,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    means: Values | None = None,
 ) -> PairedResult:
     """Whether a and b differ, from their values for the same users in the same order.
 
     The p-value is two-sided: how often the resampled difference strays from the observed one by at least as much as
     the observed one strays from nothing (Efron and Tibshirani, 1993, ch. 16; Smucker et al., CIKM 2007). One is
-    added to both counts, so it is never 0.
+    added to both counts, so it is never 0. `means` [resamples, 2] are the resampled means of both, where they are known
+    already: several comparisons of the same users then share their draws.
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape:
         raise DataError(f"a has shape {a.shape} and b {b.shape}; a paired comparison needs the same users in both")
     differences = _one_column(a - b)
     observed = float(differences.mean())
-    means = resampled_means(differences, resamples=resamples, seed=seed)
-    (low,), (high,) = _bounds(means, level)
-    as_far = np.count_nonzero(np.abs(means - observed) >= abs(observed))
-    p_value = (1 + int(as_far)) / (1 + resamples)
+    if means is None:
+        found = resampled_means(differences, resamples=resamples, seed=seed)  # [resamples, 1]
+    else:
+        found = means[:, :1] - means[:, 1:]
+    (low,), (high,) = _bounds(found, level)
+    as_far = np.count_nonzero(np.abs(found - observed) >= abs(observed))
+    p_value = (1 + int(as_far)) / (1 + len(found))
     return PairedResult(observed, float(low), float(high), p_value, len(a), int(np.count_nonzero(differences)))
 
 

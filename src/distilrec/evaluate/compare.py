@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from distilrec.evaluate.bootstrap import RESAMPLES, PairedResult, paired_bootstrap
+from distilrec.evaluate.bootstrap import RESAMPLES, PairedResult, Values, paired_bootstrap
 from distilrec.evaluate.evaluation import Evaluation, check_same_cases
 
 _TITLES = {
@@ -70,10 +70,15 @@ def compare(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    means: Values | None = None,
 ) -> Comparison:
-    """Compare two evaluations user by user; a positive difference means that a is better."""
+    """Compare two evaluations user by user; a positive difference means that a is better.
+
+    `means` are those of `bootstrap.resampled_means` for both, [resamples, 2], where they are known already.
+    """
     check_same_cases(a, b, names=names)
-    result = paired_bootstrap(a.values(metric), b.values(metric), level=level, resamples=resamples, seed=seed)
+    ours, theirs = a.values(metric), b.values(metric)
+    result = paired_bootstrap(ours, theirs, level=level, resamples=resamples, seed=seed, means=means)
     return Comparison(metric, names, (a.mean(metric), b.mean(metric)), level, result)
 
 

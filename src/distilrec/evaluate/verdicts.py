@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from distilrec.errors import DataError, SettingsError
-from distilrec.evaluate.bootstrap import RESAMPLES, resampled_means
+from distilrec.evaluate.bootstrap import RESAMPLES, Values, resampled_means
 from distilrec.evaluate.compare import Comparison, compare, metric_title, p_value_text
 from distilrec.evaluate.evaluation import Evaluation, check_same_cases
 from distilrec.evaluate.slices import BoolArray, Slicing, check_members
@@ -104,11 +105,13 @@ def non_inferiority(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    means: Values | None = None,
 ) -> NonInferiority:
     """Test that mean(a) > (1 - margin) mean(b), by a paired bootstrap over users.
 
     The p-value says how often the resampled value of mean(a) - (1 - margin) mean(b) strays above the observed one by as
-    much as that lies above 0. Piaggio et al., JAMA 2012, on what such a test may claim.
+    much as that lies above 0. Piaggio et al., JAMA 2012, on what such a test may claim. `means` are those of
+    `bootstrap.resampled_means` for both, where they are known already.
     """
     if not 0 < margin < 1:
         raise SettingsError(f"margin is {margin}; expected a share between 0 and 1, such as 0.01 for one per cent")
@@ -117,10 +120,11 @@ def non_inferiority(
     mean_a, mean_b = both.mean(axis=0)
     if mean_b <= 0:
         raise DataError(f"the mean {metric_title(metric)} of {names[1]} is {mean_b:g}; a margin of it means nothing")
-    means = resampled_means(both, resamples=resamples, seed=seed)  # [R, 2]
+    if means is None:
+        means = resampled_means(both, resamples=resamples, seed=seed)  # [R, 2]
     observed = mean_a - (1 - margin) * mean_b
     strayed = means[:, 0] - (1 - margin) * means[:, 1] - observed
-    p_value = (1 + int(np.count_nonzero(strayed >= observed))) / (1 + resamples)
+    p_value = (1 + int(np.count_nonzero(strayed >= observed))) / (1 + len(means))
     ratios = means[:, 0] / np.maximum(means[:, 1], np.finfo(np.float64).tiny)
     at_worst = float(np.quantile(ratios, 1 - level)) - 1
     return NonInferiority(metric, names, (float(mean_a), float(mean_b)), margin, level, at_worst, p_value, len(both))
@@ -138,21 +142,43 @@ def verdicts(
     fewest: int = FEWEST,
 ) -> Verdicts:
     """Compare a with b for everybody and for every group."""
-    overall = compare(a, b, metric=metric, names=names, level=level)
+    judge = partial(both_verdicts, metric=metric, margin=margin, names=names, level=level)
     asked = list(_groups(slicings, a, b))
-    found = [
-        (compare(x, y, metric=metric, names=names, level=level), _or_none(x, y, metric, margin, names, level))
-        if len(x.per_user) >= fewest
-        else (None, None)
-        for _, _, x, y in asked
-    ]
+    found = [judge(x, y) if len(x.per_user) >= fewest else (None, None) for _, _, x, y in asked]
+    named = [(slicing, label, len(x.per_user)) for slicing, label, x, _ in asked]
+    return Verdicts(*judge(a, b), corrected(named, found))
+
+
+def both_verdicts(
+    a: Evaluation,
+    b: Evaluation,
+    *,
+    metric: str,
+    margin: float = MARGIN,
+    names: tuple[str, str],
+    level: float = 0.95,
+    means: Values | None = None,
+) -> tuple[Comparison, NonInferiority | None]:
+    """Whether a differs from b, and whether it is not worse by a margin, from the same draws of users."""
+    if means is None:
+        means = resampled_means(np.stack([a.values(metric), b.values(metric)], axis=1))
+    comparison = compare(a, b, metric=metric, names=names, level=level, means=means)
+    if b.mean(metric) <= 0:
+        return comparison, None
+    return comparison, non_inferiority(a, b, metric=metric, margin=margin, names=names, level=level, means=means)
+
+
+def corrected(
+    groups: Sequence[tuple[str, str, int]],
+    found: Sequence[tuple[Comparison | None, NonInferiority | None]],
+) -> list[Verdict]:
+    """The verdicts of groups (slicing, label, number of cases), their p-values corrected together."""
     p_values = _corrected([comparison.result.p_value if comparison else None for comparison, _ in found])
     one_sided = _corrected([test.p_value if test else None for _, test in found])
-    groups = [
-        Verdict(slicing, label, len(x.per_user), comparison, p, test, q)
-        for (slicing, label, x, _), (comparison, test), p, q in zip(asked, found, p_values, one_sided, strict=True)
+    return [
+        Verdict(*group, comparison, p, test, q)
+        for group, (comparison, test), p, q in zip(groups, found, p_values, one_sided, strict=True)
     ]
-    return Verdicts(overall, _or_none(a, b, metric, margin, names, level), groups)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -179,14 +205,6 @@ def _groups(
 
 def _part(found: Evaluation, members: BoolArray) -> Evaluation:
     return Evaluation(found.per_user.filter(members), found.protocol)
-
-
-def _or_none(
-    a: Evaluation, b: Evaluation, metric: str, margin: float, names: tuple[str, str], level: float
-) -> NonInferiority | None:
-    if b.mean(metric) <= 0:
-        return None
-    return non_inferiority(a, b, metric=metric, margin=margin, names=names, level=level)
 
 
 def _corrected(p_values: Sequence[float | None]) -> list[float | None]:

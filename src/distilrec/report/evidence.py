@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from distilrec.evaluate.compare import metric_title
+from distilrec.evaluate.compare import metric_title, p_value_text
 from distilrec.evaluate.verdicts import Verdict
 from distilrec.report.charts import Row, intervals, shares
 from distilrec.report.drawing import key
@@ -63,7 +63,8 @@ def _slice_table(run: RunFacts) -> Markup:
 def _group_verdict(found: Verdict | None) -> str:
     if found is None or found.p_value is None:
         return "too few users to judge"
-    return f"{found.word}, p = {found.p_value:.2f}"
+    not_worse = "" if found.word == "better" else f"; not worse by 1 %: {'yes' if found.not_worse else 'not shown'}"
+    return f"{found.word}, {p_value_text(found.p_value)}{not_worse}"
 
 
 def _legend(models: Sequence[Model]) -> Markup:

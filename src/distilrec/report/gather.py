@@ -19,7 +19,7 @@ from distilrec.report.facts import Curve, Model, RunFacts, Stage
 from distilrec.report.origin import data_facts, digests_of, machine_of, public_recipe, stages_of
 from distilrec.report.samples import samples_of
 from distilrec.report.shown import read_vectors, shown_by
-from distilrec.report.slices import slices_of, slicings_of, verdicts_of
+from distilrec.report.slices import judged, slicings_of
 from distilrec.run.results import RESULTS, TITLES, Results
 from distilrec.types import FloatArray, IntArray
 
@@ -51,17 +51,17 @@ class _Reading:
         models = self._models(results)
         log = self._read(self._log, self.run / "data")
         protocol = next((m.evaluation.protocol for m in models if m.evaluation), None)
-        slicings = slicings_of(log) if log else []
+        slices, verdicts = judged(slicings_of(log) if log else [], models, metric)
         return RunFacts(
             place=str(self.run),
             name=str(recipe.get("name", self.run.name)),
             metric=metric,
             models=models,
-            verdicts=verdicts_of(slicings, models, metric),
+            verdicts=verdicts,
             notes=results.notes if results else (),
             data=data_facts(log, recipe) if log else (),
             protocol=protocol,
-            slices=slices_of(slicings, models, metric),
+            slices=slices,
             shown=shown_by(log, models, self._vectors()) if log else (),
             samples=samples_of(log, models) if log else (),
             recipe=public_recipe(recipe),

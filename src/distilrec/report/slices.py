@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from distilrec.data.interactions import Interactions
 from distilrec.data.split import Split
-from distilrec.evaluate.bootstrap import bootstrap_intervals
-from distilrec.evaluate.slices import Slicing, by_history_length, by_target_popularity
-from distilrec.evaluate.verdicts import Verdicts, verdicts
+from distilrec.evaluate.bootstrap import Values, intervals_of, resampled_means
+from distilrec.evaluate.evaluation import Evaluation
+from distilrec.evaluate.slices import BoolArray, Slicing, by_history_length, by_target_popularity
+from distilrec.evaluate.verdicts import FEWEST, Verdicts, both_verdicts, corrected
 from distilrec.report.facts import Model, Slice
 
 AGAINST = {"student_alone": "the student alone", "teacher": "the teacher"}
@@ -24,30 +25,59 @@ def slicings_of(log: tuple[Interactions, Split]) -> list[Slicing]:
     return [by_history_length(split.test), by_target_popularity(split.test, counts)]
 
 
-def slices_of(slicings: Sequence[Slicing], models: Sequence[Model], metric: str) -> list[Slice]:
-    """The metric of each model for each group, with its interval; all models of a group share their draws of users."""
-    known = [model for model in models if model.evaluation and metric in model.evaluation.metrics]
-    values = {model.name: model.evaluation.values(metric) for model in known if model.evaluation}
-    if not values or len({len(found) for found in values.values()}) > 1:
-        return []
-    both = np.stack(list(values.values()), axis=1)  # [C, models]
-    found = []
-    for slicing in slicings:
-        for label, members in slicing.groups.items():
-            intervals = bootstrap_intervals(both[members])
-            by_model = dict(zip(values, intervals, strict=True))
-            found.append(Slice(slicing.name, label, int(members.sum()), by_model))
-    return found
+def judged(slicings: Sequence[Slicing], models: Sequence[Model], metric: str) -> tuple[list[Slice], list[Verdicts]]:
+    """Each model on each group; the distilled student beside itself alone and its teacher, for all and by group.
 
-
-def verdicts_of(slicings: Sequence[Slicing], models: Sequence[Model], metric: str) -> list[Verdicts]:
-    """The distilled student beside itself alone and beside its teacher: for everybody and for each group."""
-    named = {model.name: model.evaluation for model in models if model.evaluation}
-    distilled = named.get("distilled")
-    if distilled is None or metric not in distilled.metrics:
-        return []
-    return [
-        verdicts(distilled, named[other], slicings, metric=metric, names=(DISTILLED, title))
+    All models share their draws of users, which is nearly all of the work.
+    """
+    known = {m.name: m.evaluation for m in models if m.evaluation and metric in m.evaluation.metrics}
+    if len({one.protocol["cases"] for one in known.values()}) != 1:
+        return [], []  # nobody was judged, or not on the same cases
+    values = np.stack([one.values(metric) for one in known.values()], axis=1)  # [C, models]
+    groups = [(s.name, label, members) for s in slicings for label, members in s.groups.items()]
+    means = [resampled_means(values[members]) for _, _, members in groups]
+    slices = [_slice(group, values, found, list(known)) for group, found in zip(groups, means, strict=True)]
+    if "distilled" not in known:
+        return slices, []
+    overall = resampled_means(values)
+    return slices, [
+        _verdicts(known, other, (DISTILLED, title), metric, overall, groups, means)
         for other, title in AGAINST.items()
-        if other in named and metric in named[other].metrics
+        if other in known
     ]
+
+
+Group = tuple[str, str, BoolArray]
+
+
+def _slice(group: Group, values: Values, means: Values, names: Sequence[str]) -> Slice:
+    by, label, members = group
+    intervals = dict(zip(names, intervals_of(values[members], means), strict=True))
+    return Slice(by, label, int(members.sum()), intervals)
+
+
+def _verdicts(
+    known: Mapping[str, Evaluation],
+    other: str,
+    names: tuple[str, str],
+    metric: str,
+    overall: Values,
+    groups: Sequence[Group],
+    means: Sequence[Values],
+) -> Verdicts:
+    order = list(known)
+    columns = [order.index("distilled"), order.index(other)]
+    ours, theirs = known["distilled"], known[other]
+    found = [
+        both_verdicts(_part(ours, members), _part(theirs, members), metric=metric, names=names, means=drawn[:, columns])
+        if members.sum() >= FEWEST
+        else (None, None)
+        for (_, _, members), drawn in zip(groups, means, strict=True)
+    ]
+    everybody = both_verdicts(ours, theirs, metric=metric, names=names, means=overall[:, columns])
+    counted = [(by, label, int(members.sum())) for by, label, members in groups]
+    return Verdicts(*everybody, corrected(counted, found))
+
+
+def _part(found: Evaluation, members: BoolArray) -> Evaluation:
+    return Evaluation(found.per_user.filter(members), found.protocol)
