@@ -2,6 +2,8 @@
 
 import shutil
 
+from distilrec.run import track as tracking
+
 
 def test_a_report_of_a_run_is_one_html_file_and_markdown_beside_it(command, finished, tmp_path):
     called = command("report", finished.folder, "--out", tmp_path / "page.html")
@@ -50,3 +52,21 @@ def test_what_is_no_run_and_what_is_no_page_are_refused(command, finished, tmp_p
         f"error: --out {tmp_path / 'page.pdf'}: expected a name that ends in .html\n",
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_there_can_be_tracked_later(command, copied, monkeypatch):
+    monkeypatch.setattr(tracking, "find_spec", lambda name: name)
+    monkeypatch.setattr(tracking, "_teller", lambda name: lambda run, found: f"{name} of {len(found)} trainings")
+    called = command("track", copied, "--to", "tensorboard", "--to", "mlflow")
+    assert called.out == "".join(
+        f"{copied}: tracked; see: {name} of 3 trainings\n" for name in ("tensorboard", "mlflow")
+    )
+    called = command("track", copied, "--to", "diary")
+    assert (called.code, called.err) == (2, "error: --to diary: expected tensorboard or mlflow\n")
+
+
+def test_trackers_of_a_run_may_be_named_beside_the_recipe(command, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "find_spec", lambda name: None)
+    called = command("run", small.folder / "recipe.yaml", "--out", tmp_path / "run", "--track", "mlflow")
+    assert called.code == 2
+    assert "pip install 'distilrec[track]'" in called.err

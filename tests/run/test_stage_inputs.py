@@ -106,6 +106,7 @@ ELSEWHERE = {
     "student.model.max_length",
     "teacher.kind",  # another kind has other settings
     "student.model.kind",  # each, below
+    "track",  # tells what was found, and decides nothing
 }
 
 

@@ -1,14 +1,17 @@
-"""The command that writes the report of one or several runs."""
+"""Commands that tell what runs found: report, track."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from distilrec.cli.app import app
+
+if TYPE_CHECKING:
+    from distilrec.run.track import Tracker
 
 
 @app.command()
@@ -43,3 +46,22 @@ def report(
         for sentence in facts.missing:
             typer.echo(f"note: {sentence}")
     typer.echo(f"wrote {out} and {out.with_suffix('.md')}")
+
+
+@app.command("track")
+def track_command(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, finished or not.")],
+    to: Annotated[list[str], typer.Option(help="tensorboard or mlflow; may be given several times.")],
+) -> None:
+    """Tell TensorBoard or MLflow of trainings, settings and metrics of runs that are there."""
+    from typing import get_args
+
+    from distilrec.errors import SettingsError
+    from distilrec.run.track import Tracker, track
+
+    unknown = [name for name in to if name not in get_args(Tracker)]
+    if unknown:
+        raise SettingsError(f"--to {unknown[0]}: expected {' or '.join(get_args(Tracker))}")
+    for run in runs:
+        for line in track(run, cast("list[Tracker]", to)):
+            typer.echo(f"{run}: tracked; see: {line}")

@@ -19,13 +19,17 @@ def run_command(
     recipe: Annotated[Path, typer.Argument(help="A YAML recipe, such as recipes/beauty.yaml.")],
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/<name of the recipe> when left out.")] = None,
     overrides: Set = None,
+    track: Annotated[
+        list[str] | None, typer.Option(help="Also tell tensorboard or mlflow; may be given several times.")
+    ] = None,
 ) -> None:
     """Do every stage of a recipe. Finished stages are kept; an interrupted run goes on where it stopped."""
     from distilrec.cli.show import show_run
     from distilrec.run.pipeline import run
     from distilrec.run.recipe import load_recipe
 
-    settings = load_recipe(recipe, overrides or ())
+    told = [f"track=[{', '.join(track)}]"] if track else []
+    settings = load_recipe(recipe, [*(overrides or ()), *told])
     show_run(run(settings, out or Path("runs") / recipe.stem))
 
 

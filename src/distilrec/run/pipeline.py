@@ -49,6 +49,7 @@ from distilrec.run.teachers import (
     score_of,
     take_knowledge,
 )
+from distilrec.run.track import check_installed, track
 
 _POPULARITY_METRIC = "ndcg@10"  # what a teacher is held against popularity by
 ALONE, DISTILLED, TEACHER = "student_alone", "distilled", "teacher"
@@ -83,6 +84,7 @@ class _Pipeline:
         self.recipe, self.folder, self.say, self.quiet = recipe, folder, say, quiet
 
     def run(self) -> Run:
+        check_installed(self.recipe.track)
         self._prepare()
         self._check_sizes()
         # first, since it finds a wrong encoder or template within seconds
@@ -203,6 +205,7 @@ class _Pipeline:
             forget_checkpoint(folder)
 
         self.teacher = self.folder.stage(TEACHER, inputs, work)
+        track(self.folder.path, self.recipe.track)
         return self.teacher
 
     def _knowledge(self) -> Taught:
@@ -263,7 +266,9 @@ class _Pipeline:
             )
             forget_checkpoint(folder)
 
-        return self.folder.stage(f"{name}/seed-{seed}", inputs, work)
+        done = self.folder.stage(f"{name}/seed-{seed}", inputs, work)
+        track(self.folder.path, self.recipe.track)
+        return done
 
     def _decides_teaching(self, seed: int, taught: Taught | None) -> dict[str, Any]:
         """All that decides what a student hears of its teacher, as plain values."""
@@ -339,6 +344,8 @@ class _Pipeline:
         write_json(self.folder.path / RESULTS, results.as_json())
         write_text(self.folder.path / "results.md", results.markdown())
         self._ship(artefacts[DISTILLED][0], results)
+        for line in track(self.folder.path, self.recipe.track):
+            self.say(f"tracked; see: {line}")
         return Run(self.folder.path, self.recipe, results, self.prepared)
 
     def _ship(self, artefact: Path, results: Results) -> None:

@@ -30,6 +30,7 @@ from distilrec.run.teacher_stages import (
     named_teachers,
     width_of,
 )
+from distilrec.run.track import Tracker
 from distilrec.run.wanted import missing
 from distilrec.teach.settings import KnowledgeSettings
 
@@ -139,6 +140,8 @@ class Recipe(Settings):
     """How all are judged."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     """Seeds of the students, alone and distilled; each trains both once."""
+    track: tuple[Tracker, ...] = ()
+    """What is told of trainings, settings and metrics besides the run's folder: tensorboard, mlflow."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
