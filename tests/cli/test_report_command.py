@@ -51,6 +51,8 @@ def test_what_is_no_run_and_what_is_no_page_are_refused(command, finished, tmp_p
         2,
         f"error: --out {tmp_path / 'page.pdf'}: expected a name that ends in .html\n",
     )
+    called = command("report", finished.folder, finished.folder, "--out", tmp_path / "page.html")
+    assert (called.code, called.err) == (2, f"error: {finished.folder} is given twice; name each run once\n")
     assert list(tmp_path.iterdir()) == []
 
 

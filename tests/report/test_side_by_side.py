@@ -35,9 +35,10 @@ def test_the_p_values_of_several_pairs_are_corrected(run):
 
 
 def test_runs_on_other_data_are_not_compared_and_it_is_said_why(run, outline):
-    runs = [run("a", [0.5, 0.1]), run("b", [0.6, 0.1], cases="other", n_items=30)]
+    runs = [run("a", [0.5, 0.1]), run("b", [0.6, 0.1], cases="0123456789ab" + 52 * "c", n_items=30)]
     (found,) = compare_runs(runs)
     assert found.word == "not compared"
+    assert "(0123456789ab in b, abc in a)" in found.sentence
     assert found.sentence.startswith("B and a cannot be put side by side, because they differ in the number of items")
     page = outline(html_page(runs, command="c"))
     assert found.sentence in page.words

@@ -40,3 +40,4 @@ def test_the_rest():
     assert (words.plural(1, "user"), words.plural(1200, "user")) == ("1 user", "1,200 users")
     assert words.capital("no difference") == "No difference"
     assert words.number(0.5) == "0.5"
+    assert words.unbroken("95 % interval, p = 0.1") == "95\u00a0% interval, p\u00a0=\u00a00.1"

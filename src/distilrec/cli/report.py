@@ -32,6 +32,9 @@ def report(
 
     if out.suffix not in (".html", ".htm"):
         raise SettingsError(f"--out {out}: expected a name that ends in .html")
+    twice = next((run for n, run in enumerate(runs) if run.resolve() in {other.resolve() for other in runs[:n]}), None)
+    if twice is not None:
+        raise SettingsError(f"{twice} is given twice; name each run once")
     for run in runs:
         if ask and evaluations_without_lists(run / "evaluation"):
             from distilrec.run.lists import add_lists

@@ -38,14 +38,16 @@ def quality_against_cost(
     best = [points[n] for n in frontier([(point.cost, point.quality.mean) for point in points])]
     places = [(x(point.cost), y(point.quality.mean)) for point in points]
     bars = [(a, y(p.quality.high), y(p.quality.low)) for (a, _), p in zip(places, points, strict=True)]
-    whiskers = [Box(a - 3, top, a + 3, bottom) for a, top, bottom in bars]
-    labels = label_boxes(places, [point.label for point in points], _FRAME, avoid=whiskers)
+    stair = _steps([(x(p.cost), y(p.quality.mean)) for p in best], _FRAME.right)
+    taken = [Box(a - 3, top, a + 3, bottom) for a, top, bottom in bars]
+    taken += [Box(a - 3, min(b, d), c + 3, max(b, d)) for (a, b), (c, d) in pairwise(stair)]
+    labels = label_boxes(places, [point.label for point in points], _FRAME, avoid=taken)
     told = ", ".join(f"{p.label} {p.quality.mean:.4f} at {cost_text(p.cost)}" for p in points)
     return svg(
         WIDTH,
         316,
         axes(x, y, x_title=cost, y_title=quality, x_text=cost_text),
-        path(_steps([(x(p.cost), y(p.quality.mean)) for p in best], _FRAME.right), class_="frontier"),
+        path(stair, class_="frontier"),
         *(
             line(a, y(p.quality.low), a, y(p.quality.high), class_=f"whisker {p.role}")
             for (a, _), p in zip(places, points, strict=True)

@@ -94,21 +94,19 @@ def _measures(run: RunFacts) -> Markup:
     rows = [one for one in run.shown if one.measures]
     names = [name for name in MEASURES if any(name in one.measures for one in rows)]
     body = [[one.title, *(_measure(name, one.measures.get(name)) for name in names)] for one in rows]
-    meanings = terms((f"{_title(name)}", MEASURES[name]) for name in names)
+    meanings = terms((_title(name), MEASURES[name]) for name in names)
     found = table(["lists of", *map(_title, names)], body, caption="Beyond accuracy", class_="dense")
     return element("div", found, details("What these mean", meanings))
 
 
 def _title(name: str) -> str:
-    return {"rbo": "RBO"}.get(name, name)
+    return {"rbo": "RBO", "gini": "Gini"}.get(name, name)
 
 
 def _measure(name: str, value: float | None) -> str:
     if value is None:
         return "-"
-    return (
-        share(value) if name in ("coverage", "overlap") else f"{value:.4f}" if name == "serendipity" else f"{value:.2f}"
-    )
+    return share(value) if name in ("coverage", "overlap", "lift") else f"{value:.2f}"
 
 
 def _shown_table(run: RunFacts) -> Markup:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from distilrec.evaluate.bootstrap import Interval
-from distilrec.evaluate.compare import metric_title
+from distilrec.evaluate.compare import metric_title, p_value_text
 from distilrec.evaluate.verdicts import Verdicts
 from distilrec.report.charts import Point, quality_against_cost
 from distilrec.report.drawing import key, line, mark
 from distilrec.report.facts import Model, RunFacts
 from distilrec.report.html import Markup, details, element, empty, joined, table
 from distilrec.report.scale import linear
-from distilrec.report.words import capital, interval, milliseconds, number, share, size, times
+from distilrec.report.words import capital, interval, milliseconds, number, share, size, times, unbroken
 
 MORE = ("recall@10", "mrr")
 
@@ -61,7 +61,7 @@ def _beside_teacher(verdicts: Sequence[Verdicts]) -> str:
     found = next((v.overall for v in verdicts if v.overall.names[1] == "the teacher"), None)
     if found is None:
         return ""
-    return word_of(found.differs, found.result.difference)
+    return f"{word_of(found.differs, found.result.difference)}, {p_value_text(found.result.p_value)}"
 
 
 def word_of(differs: bool, difference: float) -> str:
@@ -80,14 +80,14 @@ def _verdict(found: Verdicts) -> Markup:
     word = word_of(found.overall.differs, found.overall.result.difference)
     look = {"better": "good", "worse": "bad"}.get(word, "neutral")
     test = found.non_inferiority
-    more = [] if test is None else [element("p", f"{capital(test.sentence())}.", class_="small")]
-    told = element("div", element("p", f"{capital(found.overall.sentence())}."), *more)
+    more = [] if test is None else [element("p", unbroken(f"{capital(test.sentence())}."), class_="small")]
+    told = element("div", element("p", unbroken(f"{capital(found.overall.sentence())}.")), *more)
     return element("li", element("span", word, class_=f"pill {look}"), told)
 
 
 def model_name(model: Model) -> Markup:
     """A model's mark and its title."""
-    return joined([key(model.role), Markup(" "), element("span", model.title)])
+    return element("span", key(model.role), " ", model.title, class_="model")
 
 
 def results_table(run: RunFacts) -> Markup:

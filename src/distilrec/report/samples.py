@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import shorten
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from distilrec.report.facts import Model, Recommended, Sample
 from distilrec.types import IntArray
 
 SAMPLES, HISTORY, LENGTH = 3, 8, 10
+_LONGEST = 80  # letters of a title
 _BESIDE = ("teacher", "student_alone", "distilled")
 
 
@@ -53,9 +55,12 @@ def _list(model: Model, case: int) -> list[int]:
 
 
 def _titles(items: pl.DataFrame, rows: IntArray) -> list[str]:
-    """Titles, and ids where there are none."""
+    """Titles, shortened where they are very long, and ids where there are none."""
     ids = items["item_id"].gather(rows).cast(pl.String).to_list()
     if "title" not in items.columns:
         return [f"item {one}" for one in ids]
     titles = items["title"].gather(rows).cast(pl.String).to_list()
-    return [title or f"item {one}" for title, one in zip(titles, ids, strict=True)]
+    return [
+        shorten(title, _LONGEST, placeholder=" ...") if title else f"item {one}"
+        for title, one in zip(titles, ids, strict=True)
+    ]

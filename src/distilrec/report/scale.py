@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-_MOST_TICKS = 6
+_FEWEST_TICKS, _MOST_TICKS = 2, 6
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Scale:
         for wanted in (range(1, 10), (1, 2, 5), (1, 3), (1,)):
             kept = [tick for tick in inside if _leading(tick) in wanted]
             if len(kept) <= _MOST_TICKS:
-                return kept
+                return kept if len(kept) > _FEWEST_TICKS else _round_ticks(self.low, self.high)
         return inside[:: len(inside) // _MOST_TICKS]
 
 

@@ -21,12 +21,13 @@ MEASURES: Mapping[str, str] = {
     "coverage": "share of the catalogue that is shown to at least one user",
     "gini": "how unevenly items are shown: 0 is all alike, 1 is one item alone",
     "novelty": "how surprising an item is, in bits: minus the logarithm of the share of users who chose it in training",
-    "serendipity": "how far hits stand above the places that popularity alone would give them",
+    "lift": "by how much what is shown is more popular than what the user had: 0 % is as popular, 100 % twice",
     "diversity": "how unlike the items of a list are by their texts: the mean of 1 - cosine",
     "overlap": "share of the list that the teacher shows too",
     "rbo": "rank-biased overlap with the teacher's list: 1 is the same list in the same order",
 }
 """What is told of each model's lists, and what it means."""
+_SHORT = {"popularity_lift": "lift"}
 _THIRD = 1 / 3
 
 
@@ -53,7 +54,7 @@ def shown_by(log: tuple[Interactions, Split], models: Sequence[Model], vectors: 
         told = {**beyond.totals, **_means(beyond.per_case)}
         if taught is not None and model.name != "teacher" and taught.shape == model.lists.shape:
             told |= _means(agreement(model.lists, taught))
-        measures = {name.partition("@")[0]: value for name, value in told.items()}
+        measures = {_SHORT.get(name.partition("@")[0], name.partition("@")[0]): value for name, value in told.items()}
         shown = model.lists[model.lists >= 0]
         kept = {name: measures[name] for name in MEASURES if name in measures}
         rows.append(Shown(model.title, model.role, _shares(group[shown]), kept))

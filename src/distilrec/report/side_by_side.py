@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,9 @@ from distilrec.report.charts import Point, quality_against_cost
 from distilrec.report.facts import Model, RunFacts
 from distilrec.report.html import Markup, element, empty, joined, table
 from distilrec.report.results import figure, model_name, word_of
-from distilrec.report.words import capital, interval, number, size
+from distilrec.report.words import capital, interval, number, size, unbroken
 
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # its beginning tells as much
 _TRAINED = ("student_alone", "teacher", "distilled")
 
 
@@ -64,7 +66,7 @@ def _compare(first: RunFacts, other: RunFacts, names: tuple[str, str]) -> Beside
     try:
         check_same_cases(ours.evaluation, theirs.evaluation, names=names)
     except DataError as error:
-        return Beside(names, None, None, str(error))
+        return Beside(names, None, None, _DIGEST.sub(r"\1", str(error)))
     return Beside(names, compare(ours.evaluation, theirs.evaluation, metric=first.metric, names=names), None)
 
 
@@ -81,7 +83,7 @@ def runs_section(runs: Sequence[RunFacts], beside: Sequence[Beside]) -> Markup:
         element(
             "li",
             element("span", one.word, class_=f"pill {looks.get(one.word, 'neutral')}"),
-            element("p", one.sentence),
+            element("p", unbroken(one.sentence)),
         )
         for one in beside
     ]
@@ -112,7 +114,7 @@ def _table(runs: Sequence[RunFacts]) -> Markup:
     ]
     if not body:
         return empty("No run has a trained model that was judged.")
-    return table(head, body, caption="Trained models", numeric_from=3)
+    return table(head, body, caption="Trained models", numeric_from=3, class_="plain")
 
 
 def _trained(run: RunFacts) -> list[Model]:

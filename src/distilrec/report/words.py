@@ -53,6 +53,11 @@ def times(ratio: float) -> str:
     return f"{ratio:,.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
 
+def unbroken(sentence: str) -> str:
+    """With spaces at which no line breaks before % and around =."""
+    return sentence.replace(" %", "\u00a0%").replace(" = ", "\u00a0=\u00a0")
+
+
 def plural(count: int, noun: str) -> str:
     """1 user, 943 users."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
