@@ -11,7 +11,7 @@ from distilrec.report.drawing import key
 from distilrec.report.facts import Model, Recommended, RunFacts, Sample, Slice
 from distilrec.report.html import Markup, details, element, empty, joined, table, terms
 from distilrec.report.results import figure, model_name
-from distilrec.report.shown import GROUPS, MEASURES
+from distilrec.report.shown import GROUPS, MEASURES, measure_text, measure_title
 from distilrec.report.words import capital, interval, plural, share
 from distilrec.run.results import TITLES
 
@@ -93,20 +93,10 @@ def _measures(run: RunFacts) -> Markup:
     """Beyond accuracy: a line for each model."""
     rows = [one for one in run.shown if one.measures]
     names = [name for name in MEASURES if any(name in one.measures for one in rows)]
-    body = [[one.title, *(_measure(name, one.measures.get(name)) for name in names)] for one in rows]
-    meanings = terms((_title(name), MEASURES[name]) for name in names)
-    found = table(["lists of", *map(_title, names)], body, caption="Beyond accuracy", class_="dense")
+    body = [[one.title, *(measure_text(name, one.measures.get(name)) for name in names)] for one in rows]
+    meanings = terms((measure_title(name), MEASURES[name]) for name in names)
+    found = table(["lists of", *map(measure_title, names)], body, caption="Beyond accuracy", class_="dense")
     return element("div", found, details("What these mean", meanings))
-
-
-def _title(name: str) -> str:
-    return {"rbo": "RBO", "gini": "Gini"}.get(name, name)
-
-
-def _measure(name: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return share(value) if name in ("coverage", "overlap", "lift") else f"{value:.2f}"
 
 
 def _shown_table(run: RunFacts) -> Markup:

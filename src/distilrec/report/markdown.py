@@ -8,7 +8,7 @@ from distilrec.evaluate.compare import metric_title
 from distilrec.report.facts import Model, Recommended, RunFacts
 from distilrec.report.results import MORE
 from distilrec.report.sentences import lead, verdict_sentences
-from distilrec.report.shown import GROUPS, MEASURES
+from distilrec.report.shown import GROUPS, MEASURES, measure_text, measure_title
 from distilrec.report.side_by_side import compare_runs
 from distilrec.report.words import interval, seconds, share
 
@@ -87,15 +87,15 @@ def _shown(run: RunFacts, level: str) -> Iterator[str]:
         return
     yield f"{level} What is recommended"
     names = [name for name in MEASURES if any(name in one.measures for one in run.shown)]
-    yield _table(["lists of", *GROUPS, *names], [
+    yield _table(["lists of", *GROUPS, *map(measure_title, names)], [
         [
             one.title,
             *(share(part) for part in one.shares),
-            *(f"{one.measures[name]:.4f}" if name in one.measures else "-" for name in names),
+            *(measure_text(name, one.measures.get(name)) for name in names),
         ]
         for one in run.shown
     ])  # fmt: skip
-    yield "\n".join(f"- {name}: {MEASURES[name]}" for name in names)
+    yield "\n".join(f"- {measure_title(name)}: {MEASURES[name]}" for name in names)
 
 
 def _samples(run: RunFacts, level: str) -> Iterator[str]:

@@ -175,5 +175,5 @@ def _points(run: RunFacts, models: Sequence[tuple[Model, float]]) -> list[Point]
 
 def figure(title: str, picture: Markup, note: str = "", *, legend: Markup | None = None) -> Markup:
     """A picture with a title above it, and below it what helps to read it."""
-    below = [element("p", note)] if note else []
+    below = [element("p", unbroken(note))] if note else []
     return element("figure", element("figcaption", title), *([legend] if legend else []), picture, *below)

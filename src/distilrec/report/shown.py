@@ -14,6 +14,7 @@ from distilrec.errors import ArtifactError
 from distilrec.evaluate.agreement import agreement
 from distilrec.evaluate.beyond import Catalogue, beyond_accuracy, tail_items
 from distilrec.report.facts import Model, Shown
+from distilrec.report.words import share
 from distilrec.types import FloatArray, IntArray
 
 GROUPS = ("head", "middle", "tail")
@@ -66,6 +67,18 @@ def popularity_group(counts: IntArray) -> IntArray:
     not_head, tail = tail_items(counts, head_share=_THIRD), tail_items(counts, head_share=2 * _THIRD)
     group: IntArray = not_head.astype(np.int64) + (not_head & tail)
     return group
+
+
+def measure_title(name: str) -> str:
+    """As it stands above a column."""
+    return {"rbo": "RBO", "gini": "Gini"}.get(name, name)
+
+
+def measure_text(name: str, value: float | None) -> str:
+    """A share in per cent, another number with two places, and a stroke for none."""
+    if value is None:
+        return "-"
+    return share(value) if name in ("coverage", "lift", "overlap") else f"{value:.2f}"
 
 
 def read_vectors(path: Path) -> FloatArray:
