@@ -81,8 +81,7 @@ class FastScanIndex:
             left = items[items >= 0]  # a vector of zeros finds none
             if hidden is not None:
                 left = left[~hidden[left]]
-            if len(question.exclude[row]):
-                left = left[~np.isin(left, question.exclude[row])]
+            left = _without(left, question.exclude[row])
             if len(left) * 2 >= wanted:
                 put_best(answer, row, self._rows, question, left)
             else:  # this vector wants little of what is allowed, or nothing
@@ -106,6 +105,16 @@ def codes_for(rows: Rows) -> Codes:
     if thin.n_items * thin.width // 2 <= _IN_CACHE or thin.width % 2:
         return Codes.grid(thin)
     return Codes.learn(thin, thin.width // 2)
+
+
+def _without(items: IntArray, taboo: IntArray) -> IntArray:
+    """In a few microseconds for a history of fifty; `np.isin` takes as long as the whole search."""
+    if not len(taboo):
+        return items
+    ordered = np.sort(taboo)
+    at = np.minimum(np.searchsorted(ordered, items), len(ordered) - 1)
+    left: IntArray = items[ordered[at] != items]
+    return left
 
 
 def _thin(rows: Rows) -> Rows:
