@@ -32,7 +32,7 @@ def cells(row: Row) -> list[str]:
         row.whose,
         f"{row.parameters:,}",
         f"{row.bytes / 1e6:,.1f}",
-        row.epochs if row.finished else f"{row.epochs}, {UNFINISHED}",
+        row.epochs if row.finished else UNFINISHED if row.epochs == "-" else f"{row.epochs}, {UNFINISHED}",
         f"{row.seconds / 60:.1f}",
         *figures,
     ]

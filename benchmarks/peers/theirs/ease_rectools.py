@@ -28,26 +28,29 @@ def main() -> None:
         model = EASEModel(**choice, recommend_n_threads=settings["threads"]).fit(dataset)
         seconds = time.perf_counter() - began
         weights = in_our_order(model.weight, dataset, heard.n_items)
+        place = folder / f"trial-{len(tried)}"
+        place.mkdir(exist_ok=True)
         items, scores = lists(weights, heard, heard.validation)
+        write_lists(place, "validation", items, scores)
+        write_lists(place, "test", *lists(weights, heard, heard.test))
         score = lists_ndcg_at_10(items, heard.validation)
         print(f"{choice}: {seconds:.1f} s, validation NDCG@10 {score:.4f}", flush=True)
-        if score > max((trial["validation"] for trial in tried), default=-1.0):
-            write_lists(folder, "validation", items, scores)
-            write_lists(folder, "test", *lists(weights, heard, heard.test))
-        tried.append({"settings": choice, "seconds": seconds, "validation": score})
-        del model, weights
+        tried.append({"settings": choice, "seconds": seconds, "validation": score, "answers": place.name})
+        report(folder, tried, dataset.item_id_map.size, finished=len(tried) == len(settings["choices"]))
+
+
+def report(folder: Path, tried: list[dict[str, Any]], n_items: int, *, finished: bool) -> None:
+    """The best trial so far."""
     best = max(tried, key=lambda trial: trial["validation"])
     write_report(
         folder,
         library="RecTools 0.19.0",
-        answers=".",
-        parameters=dataset.item_id_map.size**2,
-        epochs=1,
-        best_epoch=1,
+        answers=best["answers"],
+        parameters=n_items**2,
         seconds=best["seconds"],
         chosen=best["settings"],
         tried=tried,
-        finished=True,
+        finished=finished,
     )
 
 

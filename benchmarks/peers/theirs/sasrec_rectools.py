@@ -19,7 +19,7 @@ from rectools_log import frame
 
 
 class Judge(Callback):
-    """Validates after every epoch, and stops."""
+    """Validates after every epoch, and stops. RecTools trains with a copy of it, and of what it holds."""
 
     def __init__(self, curve: Curve, vectors: Any) -> None:  # noqa: ANN401  (a function of the module)
         self.curve, self.vectors = curve, vectors
@@ -32,6 +32,8 @@ class Judge(Callback):
         """Stop the clock, then validate."""
         seconds = time.perf_counter() - self.began
         trainer.should_stop = self.curve.add(seconds, lambda: self.vectors(pl_module.torch_model))
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            self.curve.end()
 
 
 def main() -> None:
@@ -41,7 +43,6 @@ def main() -> None:
     seed_everything(settings["seed"], verbose=False)
     model = SASRecModel(**settings["model"])
     dataset = Dataset.construct(frame(heard))
-    curve: Curve | None = None
 
     def vectors(torch_model: torch.nn.Module) -> Vectors:
         return vectors_of(torch_model, model, heard, settings["model"]["session_max_len"])
@@ -67,8 +68,6 @@ def main() -> None:
         callbacks=[Judge(curve, vectors)],
     )
     model.fit(dataset)
-    if len(curve._scores) == settings["epochs"]:
-        curve.end()
 
 
 @torch.no_grad()
