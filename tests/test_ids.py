@@ -26,6 +26,13 @@ def test_text_is_found_as_text_and_as_a_number():
     assert WORDS.rows(["tt01", 50, "50", np.int64(50)]).tolist() == [1, 0, 0, 0]
 
 
+def test_a_bool_is_no_number_among_numbers_either():
+    index = IdIndex(pl.Series([0, 1]))
+    assert index.rows([1, True, 0]).tolist() == [1, -1, 0]
+    assert index.rows([]).tolist() == []
+    assert WORDS.rows(["007", " tt01", "x"]).tolist() == [2, 1, -1]
+
+
 @pytest.mark.parametrize(
     "unknown",
     [51, "51", "", "-", "050", "5e1", "50.0", "\u0665\u0660", "\u00b2", 50.5, math.nan, math.inf, True, None, (50,)],

@@ -28,7 +28,12 @@ class IdIndex:
 
     def rows(self, ids: Iterable[object]) -> IntArray:
         """Row numbers, -1 for an unknown id."""
-        return np.fromiter((self._row(value) for value in ids), dtype=np.int64)
+        asked = list(ids)
+        if set(map(type, asked)) <= {int if self._integers else str}:  # a bool's type is bool
+            found = list(map(self._rows.get, asked))  # several times as fast as what is careful with every id
+            known = [self._row(value) if row is None else row for value, row in zip(asked, found, strict=True)]
+            return np.array(known, dtype=np.int64)
+        return np.fromiter((self._row(value) for value in asked), dtype=np.int64)
 
     def _row(self, value: object) -> int:
         if isinstance(value, np.generic):

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import polars as pl
 import pytest
 
 from distilrec.compress.quantise import quantise
@@ -112,10 +113,9 @@ def test_where_it_may_not_be_written_it_is_not(tmp_path):
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
 
-def test_histories_of_another_catalogue_are_refused(tmp_path):
-    recommender("two_tower").save_pretrained(tmp_path / "model")
+def test_histories_of_another_catalogue_are_refused(transformer, tmp_path):
     with pytest.raises(ArtifactError, match="the histories name item 30, and the model ranks 30 items: they are of"):
-        export(tmp_path / "model", tmp_path / "out", histories=[np.array([N_ITEMS])])
+        export(transformer, tmp_path / "out", histories=[np.array([N_ITEMS])])
 
 
 @pytest.mark.parametrize("name", ["encoder.onnx", "all_in_one.onnx", "config.json", "parity.json", "items.parquet"])
@@ -154,3 +154,30 @@ def test_what_export_json_says_is_checked(shared_exports, tmp_path, changed, tol
     (copy / "export.json").write_text(json.dumps(about))
     with pytest.raises(ArtifactError, match=told):
         read_export(copy)
+
+
+def test_the_card_of_the_model_is_kept_and_says_how_far_apart_they_are(transformer, tmp_path):
+    settings = ExportSettings(histories=3, all_in_one=False)
+    report = export(transformer, tmp_path / "out", settings)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.startswith("# Mine\n\nWhat it is for.\n\n## Parity\n\n- ONNX beside torch: scores at most ")
+    assert report.lines()[-1] == "Parity was looked at on histories of made-up users, since no data was given."
+    assert report.lines()[-1] in card
+    assert not (tmp_path / "out" / "all_in_one.onnx").exists()
+    assert Recommender.from_pretrained(tmp_path / "out").n_items == N_ITEMS
+
+
+def test_an_export_can_be_exported_again_and_says_it_once(transformer, tmp_path):
+    export(transformer, tmp_path / "out", ExportSettings(histories=3))
+    export(tmp_path / "out", tmp_path / "again", ExportSettings(histories=4))
+    assert (tmp_path / "again" / "README.md").read_text().count("## Parity") == 1
+    export(tmp_path / "again", tmp_path / "out", ExportSettings(histories=4, all_in_one=False))
+    assert read_export(tmp_path / "out").max_length == MAX_LENGTH
+    assert not (tmp_path / "out" / "all_in_one.onnx").exists()
+
+
+def test_a_model_is_compared_with_one_of_its_own_catalogue(transformer, tmp_path):
+    other = Recommender(recommender("transformer").model, ITEMS.with_columns(pl.col("item_id") + 1))
+    with pytest.raises(ArtifactError, match="before it was compressed ranks 30 items and this one 30, or others"):
+        export(transformer, tmp_path / "out", ExportSettings(histories=3, all_in_one=False), against=other)
+    assert not (tmp_path / "out").exists()

@@ -10,13 +10,18 @@ import typer
 from distilrec.cli.app import app
 from distilrec.errors import ArtifactError
 
-Set = Annotated[list[str] | None, typer.Option("--set", help="all_in_one=false, tolerance=0.001, histories=50.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="encoder=int8_dynamic, all_in_one=false, tolerance=0.001, ...")
+]
 
 
 @app.command("export")
 def export_command(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a saved model.")],
-    out: Annotated[Path, typer.Option(help="The folder to write; an older export there is replaced.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX graphs, which is the only format so far.")] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write [default: exported, beside the model]; replaced if old.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Prepared data whose users the certificate is about; a run has its own.")
     ] = None,
@@ -31,17 +36,18 @@ def export_command(
     """
     from distilrec.cli.stages import settings_from
     from distilrec.recommender import Recommender
-    from distilrec.run.exporting import ExportSettings, export, real_histories
+    from distilrec.run.asked_histories import real_histories
+    from distilrec.run.exporting import ExportSettings, export
 
     settings, artefact = settings_from(ExportSettings, overrides), _artefact_of(run)
+    out = out if out is not None else artefact.with_name("exported")
     prepared = data if data is not None else run / "data" if (run / "data").is_dir() else None
-    report = export(
-        artefact,
-        out,
-        settings,
-        histories=real_histories(prepared, settings.histories) if prepared is not None else None,
-        against=Recommender.from_pretrained(against) if against is not None else None,
-    )
+    asked, calibration = None, None
+    if prepared is not None:
+        counts = {"certificate": settings.histories, "calibration": settings.calibration}
+        asked, calibration = real_histories(prepared, Recommender.from_pretrained(artefact), **counts)
+    first = Recommender.from_pretrained(against) if against is not None else None
+    report = export(artefact, out, settings, histories=asked, calibration=calibration, against=first)
     for line in report.lines():
         typer.echo(line)
     typer.echo(f"wrote {out}; serve it with: distilrec serve {out}")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from distilrec.errors import ArtifactError, MissingExtraError
+from distilrec.errors import MissingExtraError
 from distilrec.models.product_form import ProductForm
 
 OPSET = 20
@@ -37,11 +37,8 @@ def encoder_graph(model: ProductForm) -> bytes:
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
-        ArtifactError: the model reads windows in a way that no graph of vectors can.
     """
     _check_installed()
-    if model.reads_windows:
-        raise ArtifactError(f"a model of kind {model.kind} reads a position by its window, which is not exported")
     width = input_width(model)
     histories, longest = _EXAMPLE[0], min(_EXAMPLE[1], model.max_length)
     example = torch.zeros(histories, longest, width), torch.full((histories,), longest)

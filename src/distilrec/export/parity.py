@@ -70,6 +70,19 @@ def check_parity(found: Parity, *, tolerance: float) -> None:
         )
 
 
+def check_overlap(found: Parity, *, least: float) -> None:
+    """Refuse rounded numbers that change too many of the best items.
+
+    Raises:
+        ArtifactError: the overlap is below the least.
+    """
+    if not found.overlap >= least:
+        raise ArtifactError(
+            f"the encoder loses too much in int8: {found.sentence()}; at least {100 * least:g} % of the best items was "
+            "expected to stay. Nothing was written; export it in float32, or set a lower least_overlap"
+        )
+
+
 def _best(scores: FloatArray, history: IntArray, k: int) -> IntArray:
     left = scores.copy()
     left[history] = -np.inf
