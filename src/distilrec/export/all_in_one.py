@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from distilrec.errors import ArtifactError, MissingExtraError
+from distilrec.errors import MissingExtraError
 from distilrec.export.encoder import LENGTHS, OPSET, VECTORS, WANTED
 from distilrec.search import FloatRows, Int8Rows, Rows
 
@@ -92,14 +92,14 @@ class _Graph:
         return output
 
     def table(self, name: str, rows: Rows) -> _Table:
-        """Keep a table in the form that it is stored in."""
+        """Keep a table in the form that it is stored in, or decoded where a graph has no such form."""
+        if not isinstance(rows, Int8Rows | FloatRows):
+            rows = FloatRows(rows.take_range(0, rows.n_items))
         if isinstance(rows, Int8Rows):
             self.constant(f"{name}/codes", rows.codes)
             self.constant(f"{name}/scales", rows.scales)
-        elif isinstance(rows, FloatRows):
-            self.constant(f"{name}/values", rows.table)
         else:
-            raise ArtifactError(f"a table of {type(rows).__name__} has no form in a graph; decode it first")
+            self.constant(f"{name}/values", rows.table)
         return _Table(name, rows)
 
     def look_up(self, table: _Table, items: str, output: str) -> None:

@@ -14,7 +14,7 @@ import polars as pl
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.exported import Exported, read_export
 from distilrec.ids import IdIndex
-from distilrec.search import ItemIndex, index_for, rows_of
+from distilrec.search import IndexSettings, ItemIndex, index_for, rows_of
 from distilrec.serve.choice import BoolArray, Catalogue, Where, joined
 from distilrec.serve.encoder import OnnxEncoder, padded
 from distilrec.storage import Packed
@@ -43,7 +43,7 @@ class Runtime:
     (`OPENBLAS_NUM_THREADS`), which a server sets before it starts.
     """
 
-    def __init__(self, exported: Exported, *, threads: int = 1) -> None:
+    def __init__(self, exported: Exported, *, threads: int = 1, index: IndexSettings | None = None) -> None:
         artifact = exported.artifact
         packed = Packed.read(artifact.tensors, artifact.stored)
         self.items, self.digest, self.max_length = artifact.items, exported.digest, exported.max_length
@@ -51,20 +51,24 @@ class Runtime:
         self._encoder = OnnxEncoder(exported.encoder, threads=threads)
         self._rows = rows_of(packed, _ITEM_TABLE)
         self._read = self._rows if exported.input_table == _ITEM_TABLE else rows_of(packed, exported.input_table)
-        self._index: ItemIndex = index_for(packed)
+        self._index: ItemIndex = index_for(packed, settings=index)
         if self._rows.n_items != self.items.height:
             raise ArtifactError(f"the model ranks {self._rows.n_items} items, the catalogue has {self.items.height}")
         self._ids, self._catalogue = IdIndex(self.items["item_id"]), Catalogue(self.items)
         self._names = self.items["item_id"].to_list()
 
     @classmethod
-    def load(cls, folder: str | Path, *, threads: int = 1) -> Self:
+    def load(cls, folder: str | Path, *, threads: int = 1, index: IndexSettings | None = None) -> Self:
         """Load what `distilrec export` wrote; every file is checked against its digest.
+
+        Args:
+            threads: how many ONNX Runtime may use.
+            index: how the best items are found; left out, what suits the table.
 
         Raises:
             ArtifactError: the folder is not whole, or is no exported model.
         """
-        return cls(read_export(Path(folder)), threads=threads)
+        return cls(read_export(Path(folder)), threads=threads, index=index)
 
     @property
     def n_items(self) -> int:
