@@ -15,7 +15,7 @@ from distilrec.types import Ragged
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    rows = [(user, (user + step) % 7, step) for user in range(8) for step in range(5)]
+    rows = [(user, (user + step) % 12, step) for user in range(8) for step in range(5)]
     pl.DataFrame(rows, schema=["user_id", "item_id", "time"], orient="row").write_csv(folder / "log.csv")
     settings = DataSettings(path=str(folder / "log.csv"))
     prepare(read_log(settings)[0], settings, folder / "prepared")
@@ -39,5 +39,5 @@ def test_they_are_of_different_users_where_there_are_enough(prepared):
 
 def test_data_of_another_catalogue_are_refused(prepared):
     other = load_prepared(prepared).catalogue().with_columns(pl.col("item_id") + 1)
-    with pytest.raises(ArtifactError, match="a catalogue of 7 items that is not the model's, of 7; name the data that"):
+    with pytest.raises(ArtifactError, match="a catalogue of 12 items that is not the model's, of 12; name the data that"):
         real_histories(prepared, of(other), certificate=3, calibration=4)
