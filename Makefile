@@ -72,6 +72,10 @@ bench-peers-speed: $(VENV)/.dev ## Seconds an epoch of the same SASRec in RecToo
 bench-compress: $(VENV)/.dev ## Every compression side by side: bytes, time, energy, quality; ARGS="runs/beauty --max-size 1MB"
 	$(BIN)/python benchmarks/compress.py $(ARGS)
 
+.PHONY: bench-runtime
+bench-runtime: $(VENV)/.dev ## Milliseconds from ids to ranked ids without torch and with it; ARGS names exported folders
+	$(BIN)/python benchmarks/runtime_speed.py $(ARGS)
+
 bench-serve: $(VENV)/.dev ## Requests a second over HTTP beside FastAPI + torch and LitServe; ARGS names an exported folder
 	$(BIN)/python benchmarks/serve_speed.py $(ARGS)
 

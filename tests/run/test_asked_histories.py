@@ -39,5 +39,5 @@ def test_they_are_of_different_users_where_there_are_enough(prepared):
 
 def test_data_of_another_catalogue_are_refused(prepared):
     other = load_prepared(prepared).catalogue().with_columns(pl.col("item_id") + 1)
-    with pytest.raises(ArtifactError, match="a catalogue of 12 items that is not the model's, of 12; name the data that"):
+    with pytest.raises(ArtifactError, match="a catalogue of 12 items that is not the model's, of 12; name the data"):
         real_histories(prepared, of(other), certificate=3, calibration=4)
