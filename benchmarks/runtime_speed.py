@@ -3,14 +3,16 @@
     python benchmarks/runtime_speed.py EXPORTED-FOLDER... [--requests 2000] [--rounds 3] [--threads 1]
 
 Each folder is what `distilrec export` wrote. In one process: `Runtime.recommend` of every folder, the all-in-one graph
-of the first, and `Recommender.recommend` of torch. Requests go through them in turns, so that a slow moment meets them
-all; histories are of made-up users, as long as the model reads, one user at a time. Loading is timed in new processes.
+of the first, and `Recommender.recommend` of torch. They take turns of a hundred requests, so that a slow moment meets
+them all; histories are of made-up users, as long as the model reads, one user at a time. Loading is timed in new
+processes.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import subprocess
 import sys
@@ -24,7 +26,7 @@ from distilrec.serve.all_in_one import AllInOne
 from distilrec.serve.runtime import Runtime
 
 Ask = Callable[[list[object]], object]
-_WARM_UP = 50
+_TURN = 100  # requests
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 _LOAD = """
 import sys, time
@@ -103,12 +105,17 @@ def _histories(runtime: Runtime, count: int) -> list[list[object]]:
 def _timed(asks: Mapping[str, Ask], asked: Sequence[list[object]], requests: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in asks}
     gc.freeze()  # what was loaded is not looked through again and again, as in the server
-    for request in range(_WARM_UP + requests):
+    for turn in range(-1, math.ceil(requests / _TURN)):  # the first turn warms up
         for name, ask in asks.items():
-            began = time.perf_counter()
-            ask(asked[request % len(asked)])
-            seconds[name].append(time.perf_counter() - began)
-    return {name: values[_WARM_UP:] for name, values in seconds.items()}
+            found = [_seconds(ask, asked[(turn * _TURN + number) % len(asked)]) for number in range(_TURN)]
+            seconds[name] += found if turn >= 0 else []
+    return seconds
+
+
+def _seconds(ask: Ask, ids: list[object]) -> float:
+    began = time.perf_counter()
+    ask(ids)
+    return time.perf_counter() - began
 
 
 def _show_load(folder: Path, rounds: int) -> None:

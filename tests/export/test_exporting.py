@@ -9,6 +9,7 @@ import pytest
 
 from distilrec.compress.quantise import quantise
 from distilrec.errors import ArtifactError, SettingsError
+from distilrec.export.encoder import encoder_graph
 from distilrec.exported import read_export
 from distilrec.files import read_json
 from distilrec.models.popularity import Popularity
@@ -18,7 +19,7 @@ from distilrec.run.exporting import ExportSettings, export
 from distilrec.serve.all_in_one import AllInOne
 from distilrec.serve.runtime import Runtime
 from distilrec.types import Batch, Ragged
-from served_models import ITEMS, KINDS, MAX_LENGTH, N_ITEMS, QUICK, histories, recommender
+from served_models import ITEMS, KINDS, MAX_LENGTH, N_ITEMS, QUICK, histories, recommender, student
 
 EVERY = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in KINDS]
 
@@ -181,3 +182,10 @@ def test_a_model_is_compared_with_one_of_its_own_catalogue(transformer, tmp_path
     with pytest.raises(ArtifactError, match="before it was compressed ranks 30 items and this one 30, or others"):
         export(transformer, tmp_path / "out", ExportSettings(histories=3, all_in_one=False), against=other)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_torch_makes_no_graph_of_is_refused_with_its_kind():
+    model = student("two_tower")
+    model.read = lambda vectors: vectors if bool(vectors.sum() > 0) else -vectors
+    with pytest.raises(ArtifactError, match=r"(?s)torch makes no graph of a two_tower: .*Distil a student from it"):
+        encoder_graph(model)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from distilrec.errors import MissingExtraError
+from distilrec.errors import ArtifactError, MissingExtraError
 from distilrec.models.product_form import ProductForm
 
 OPSET = 20
@@ -37,6 +37,7 @@ def encoder_graph(model: ProductForm) -> bytes:
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
+        ArtifactError: the model does what no graph can hold.
     """
     _check_installed()
     width = input_width(model)
@@ -46,17 +47,20 @@ def encoder_graph(model: ProductForm) -> bytes:
     length = {1: torch.export.Dim("length", min=1, max=model.max_length)} if longest > 1 else {}
     batch = {0: torch.export.Dim("batch", min=1)}
     with torch.no_grad(), _without_the_exporters_own_warnings():
-        program = torch.onnx.export(
-            Encoder(model).eval(),
-            example,
-            dynamo=True,
-            input_names=[VECTORS, LENGTHS],
-            output_names=[WANTED],
-            dynamic_shapes={VECTORS: {**batch, **length}, LENGTHS: batch},
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                Encoder(model).eval(),
+                example,
+                dynamo=True,
+                input_names=[VECTORS, LENGTHS],
+                output_names=[WANTED],
+                dynamic_shapes={VECTORS: {**batch, **length}, LENGTHS: batch},
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ArtifactError(f"torch makes no graph of a {model.kind}: {error}. Distil a student from it") from error
     assert program is not None  # with dynamo there is a program
     return bytes(program.model_proto.SerializeToString())
 

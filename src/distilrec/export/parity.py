@@ -37,14 +37,16 @@ class Parity:
         )
 
 
-def parity(name: str, reference: Scorer, other: Scorer, histories: Sequence[IntArray], *, k: int = 10) -> Parity:
-    """Compare two scorers; items of a history are left out of its list."""
+def parity(
+    name: str, reference: Scorer, other: Scorer, histories: Sequence[IntArray], *, k: int = 10, at_once: int = _AT_ONCE
+) -> Parity:
+    """Compare two scorers, some histories at a time; items of a history are left out of its list."""
     if not histories or any(len(history) == 0 for history in histories):
         raise DataError("parity is looked at on histories with at least one item each, and on at least one of them")
     k = min(k, reference.n_items)
     off, shared, same = [0.0], [], []
-    for start in range(0, len(histories), _AT_ONCE):
-        some = histories[start : start + _AT_ONCE]
+    for start in range(0, len(histories), at_once):
+        some = histories[start : start + at_once]
         batch = Batch.of(some)
         ours, theirs = reference.scores(batch), other.scores(batch)  # [B, N]
         for history, a, b in zip(some, ours, theirs, strict=True):
