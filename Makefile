@@ -11,7 +11,7 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-train bench-evaluate bench-teachers bench-distil bench-extract bench-quality bench-large bench-compress bench-compress-methods bench-peers bench-peers-speed bench-serve bench-search image-check docs constraints clean
+.PHONY: help venv demo test check bench bench-train bench-evaluate bench-evaluate-speed bench-evaluate-large bench-teachers bench-distil bench-extract bench-quality bench-large bench-compress bench-compress-methods bench-peers bench-peers-speed bench-serve bench-search image-check docs constraints clean
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
@@ -40,8 +40,14 @@ bench: $(VENV)/.bench ## Run every benchmark
 bench-train: $(VENV)/.dev ## Time one epoch of training beside the plain way
 	$(BIN)/python benchmarks/train_speed.py $(ARGS)
 
-bench-evaluate: $(VENV)/.dev ## Time and memory of ranking the whole catalogue for every test user
+bench-evaluate: $(VENV)/.dev ## Time our evaluation beside RecBole's, RecTools' and ranx's, of the same scores of ML-1M
+	$(BIN)/python benchmarks/evaluate_peers.py $(ARGS)
+
+bench-evaluate-speed: $(VENV)/.dev ## Time and memory of ranking the whole catalogue for every test user
 	$(BIN)/python benchmarks/evaluate_speed.py $(ARGS)
+
+bench-evaluate-large: $(VENV)/.dev ## Evaluate over a million items: memory, seconds a user, by size of the catalogue
+	$(BIN)/python benchmarks/evaluate_large.py $(ARGS)
 
 bench-encode: $(VENV)/.bench ## Time the encoding of a catalogue beside sentence-transformers
 	$(BIN)/python benchmarks/encode_speed.py $(ARGS)

@@ -91,3 +91,12 @@ def test_a_terminal_gets_a_bar_with_the_note(monkeypatch):
     assert "training" in shown
     assert "4/4" in shown
     assert "loss 1.5" in shown
+
+
+def test_the_first_line_may_come_sooner(clock, capsys):
+    """3 of 30 steps in 3 s: the other 27 take 27 s."""
+    with progress("ranking", total=30, first_after=2.0) as advance:
+        for _ in range(3):
+            clock.now += 1
+            advance()
+        assert capsys.readouterr().err == "ranking: 2/30, 2 s, about 28 s left\n"

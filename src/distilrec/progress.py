@@ -22,11 +22,13 @@ _LINE_EVERY_SECONDS = 10.0
 
 
 @contextmanager
-def progress(description: str, *, total: int, start: int = 0, quiet: bool = False) -> Iterator[Advance]:
+def progress(
+    description: str, *, total: int, start: int = 0, quiet: bool = False, first_after: float = _LINE_EVERY_SECONDS
+) -> Iterator[Advance]:
     """Show how far a long job is.
 
     Yields `advance(steps, note="")`. `start` is where a resumed job begins: it counts as done but not in the
-    speed that the time left is worked out from.
+    speed that the time left is worked out from. Where lines are written, the first comes after `first_after` seconds.
     """
     if quiet:
         yield lambda steps=1, note="": None
@@ -34,7 +36,7 @@ def progress(description: str, *, total: int, start: int = 0, quiet: bool = Fals
         with _bar(description, total, start) as advance:
             yield advance
     else:
-        with _lines(description, total, start) as advance:
+        with _lines(description, total, start, first_after) as advance:
             yield advance
 
 
@@ -61,8 +63,9 @@ def _bar(description: str, total: int, start: int) -> Iterator[Advance]:
 
 
 @contextmanager
-def _lines(description: str, total: int, start: int) -> Iterator[Advance]:
-    began = last_said = time.monotonic()
+def _lines(description: str, total: int, start: int, first_after: float) -> Iterator[Advance]:
+    began = time.monotonic()
+    last_said = began + first_after - _LINE_EVERY_SECONDS
     done = start
 
     def say(note: str) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from distilrec.errors import ArtifactError, DataError, SettingsError
 from distilrec.evaluate.accuracy import METRICS_AT_K, auc, mrr
 from distilrec.evaluate.bootstrap import Interval, bootstrap_interval, bootstrap_intervals
+from distilrec.evaluate.products import Products, rank_products
 from distilrec.evaluate.ranking import check_cutoffs
 from distilrec.evaluate.scoring import BATCH_SIZE, Watch, rank_cases
 from distilrec.files import atomic_path, sha256_of_arrays, write_json
@@ -111,7 +112,8 @@ def evaluate(
 ) -> Evaluation:
     """Rank the whole catalogue for every case.
 
-    How the scorer is asked: `scoring.scored_batches`. What is excluded is always the whole history. An item that is
+    How the scorer is asked: `scoring.scored_batches`; one that is `products.Products` is ranked in chunks of the
+    catalogue, if nobody watches. What is excluded is always the whole history. An item that is
     relevant twice in a case counts once. `split` names where the cases come from and is kept in the protocol. `watch`
     is shown the numbers of some cases `[B]` at a time and their scores `[B, N]`, -infinity where an item is excluded.
     """
@@ -120,7 +122,10 @@ def evaluate(
     cases = replace(cases, relevant=_each_once(cases.relevant))
     check_cutoffs(cutoffs, scorer.n_items)
     excluded = cases.histories if exclude_history else None
-    ranks, n_ranked = rank_cases(scorer, cases, excluded, batch_size=batch_size, watch=watch, quiet=quiet)
+    if isinstance(scorer, Products) and watch is None:
+        ranks, n_ranked = rank_products(scorer, cases, excluded, quiet=quiet)
+    else:
+        ranks, n_ranked = rank_cases(scorer, cases, excluded, batch_size=batch_size, watch=watch, quiet=quiet)
     protocol = {
         "split": split,
         "exclude_history": exclude_history,

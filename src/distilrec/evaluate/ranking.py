@@ -54,19 +54,19 @@ def rank(
     """The same with what else comes of it. The scores that are given stay as they are."""
     names = np.arange(len(scores)) if case_numbers is None else case_numbers
     _check_scores(scores, len(relevant), names)
-    keys = _item_keys(relevant, scores.shape, names, "relevant")
-    _check_no_repeats(keys, scores.shape[1], names)
+    keys = item_keys(relevant, scores.shape, names, "relevant")
+    check_no_repeats(keys, scores.shape[1], names)
     n_out = np.zeros(len(scores), dtype=np.int64)
     if excluded is not None:
-        out_keys = _item_keys(excluded, scores.shape, names, "excluded")
+        out_keys = item_keys(excluded, scores.shape, names, "excluded")
         out = np.zeros(scores.shape, dtype=np.bool_)
         out.ravel()[out_keys] = True
-        _check_disjoint(keys, out, names)
+        check_disjoint(keys, out.ravel()[keys], scores.shape[1], names)
         n_out[:] = [np.count_nonzero(row) for row in out]
         scores = scores.copy()
         scores.ravel()[out_keys] = -np.inf
     targets = scores.ravel().take(keys)  # [R], R relevant items of all cases together
-    not_worse = _not_worse(scores, targets, relevant) - np.where(targets == -np.inf, n_out[owners_of(relevant)], 0)
+    not_worse = count_not_worse(scores, targets, relevant) - np.where(targets == -np.inf, n_out[owners_of(relevant)], 0)
     return Ranking(ranks_among_relevant(not_worse, targets, relevant), scores.shape[1] - n_out, scores)
 
 
@@ -92,7 +92,8 @@ def owners_of(rows: Ragged) -> IntArray:
     return np.repeat(np.arange(len(rows)), rows.lengths)
 
 
-def _not_worse(scores: FloatArray, targets: FloatArray, relevant: Ragged) -> IntArray:
+def count_not_worse(scores: FloatArray, targets: FloatArray, relevant: Ragged) -> IntArray:
+    """How many scores of a case are at least as high as that of each of its relevant items, [R]."""
     counts = np.empty(len(targets), dtype=np.int64)
     begins = relevant.offsets.tolist()
     for case, row in enumerate(scores):  # a row at a time stays in the processor's cache: 8x faster than [B, N]
@@ -127,7 +128,7 @@ def _check_scores(scores: FloatArray, n_cases: int, names: IntArray) -> None:
         )
 
 
-def _item_keys(rows: Ragged, shape: tuple[int, ...], names: IntArray, what: str) -> IntArray:
+def item_keys(rows: Ragged, shape: tuple[int, ...], names: IntArray, what: str) -> IntArray:
     """One number for each (case, item) pair, in the order of the rows."""
     n_cases, n_items = shape
     if len(rows) != n_cases:
@@ -140,17 +141,18 @@ def _item_keys(rows: Ragged, shape: tuple[int, ...], names: IntArray, what: str)
     return cases * n_items + rows.values
 
 
-def _check_no_repeats(keys: IntArray, n_items: int, names: IntArray) -> None:
+def check_no_repeats(keys: IntArray, n_items: int, names: IntArray) -> None:
+    """Refuse a case that names a relevant item twice."""
     unique, counts = np.unique(keys, return_counts=True)
     if (counts > 1).any():
         case, item = divmod(int(unique[counts > 1][0]), n_items)
         raise DataError(f"case {names[case]} names relevant item {item} twice; expected each once")
 
 
-def _check_disjoint(relevant_keys: IntArray, excluded: NDArray[np.bool_], names: IntArray) -> None:
-    both = excluded.ravel()[relevant_keys]
-    if both.any():
-        case, item = divmod(int(relevant_keys[both][0]), excluded.shape[1])
+def check_disjoint(keys: IntArray, excluded: NDArray[np.bool_], n_items: int, names: IntArray) -> None:
+    """Refuse relevant items, by their keys, that are excluded, which no model could find."""
+    if excluded.any():
+        case, item = divmod(int(keys[excluded][0]), n_items)
         raise DataError(
             f"relevant item {item} of case {names[case]} is in its history, which is excluded from the ranking, so "
             "no model could find it. Evaluate with exclude_history=False, or drop repeated items from the split"

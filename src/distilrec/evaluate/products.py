@@ -1,0 +1,108 @@
+"""Ranking where scores are products of vectors: in chunks of the catalogue, so that no row of scores is ever held.
+
+How many items are better than the relevant one is a count, and counts of chunks add up. A hundred thousand users and a
+million items need no more memory than a few chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from distilrec.errors import DataError
+from distilrec.evaluate.ranking import (
+    check_disjoint,
+    check_no_repeats,
+    count_not_worse,
+    item_keys,
+    owners_of,
+    ranks_among_relevant,
+)
+from distilrec.progress import progress
+from distilrec.types import Batch, Cases, FloatArray, IntArray, Ragged, ranges
+
+_SCORES_AT_ONCE = 1 << 21  # 8 MiB
+_CASES_AT_ONCE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """A scorer that `evaluate` ranks in chunks: a history's score of an item is the product of their vectors."""
+
+    item_vectors: FloatArray  # [N, D]
+    read: Callable[[Batch], FloatArray]
+    """What a history's user wants next, [B, D]."""
+    max_length: int | None = None
+
+    @property
+    def n_items(self) -> int:
+        """How many items are ranked, N."""
+        return len(self.item_vectors)
+
+    def scores(self, batch: Batch) -> FloatArray:
+        """All scores at once, [B, N], for whoever wants them."""
+        return self.read(batch) @ self.item_vectors.T
+
+
+def rank_products(
+    scorer: Products, cases: Cases, excluded: Ragged | None, *, quiet: bool = False
+) -> tuple[Ragged, IntArray]:
+    """The rank of every relevant item, and how many items each case ranks, [C]; ties count against the model.
+
+    Products of a chunk may differ in their last bits from those of a whole row, so items whose scores are equal but for
+    rounding may come in another order than `rank_cases` puts them in.
+    """
+    if not np.isfinite(scorer.item_vectors).all():
+        raise DataError("the item vectors contain NaN or infinity; the model has diverged or its file is damaged")
+    ranks, n_ranked = np.empty(len(cases.relevant.values), dtype=np.int64), np.empty(len(cases), dtype=np.int64)
+    by_length = np.argsort(-cases.histories.lengths, kind="stable")
+    with progress("evaluating", total=len(cases), quiet=quiet, first_after=2.0) as advance:
+        for start in range(0, len(cases), _CASES_AT_ONCE):
+            rows = by_length[start : start + _CASES_AT_ONCE]
+            relevant = cases.relevant.take(rows)
+            out = None if excluded is None else excluded.take(rows)
+            vectors = _vectors(scorer, cases.histories.take(rows), rows)
+            found, n_ranked[rows] = _rank(scorer.item_vectors, vectors, relevant, out, rows)
+            ranks[ranges(cases.relevant.offsets[rows], relevant.lengths)] = found.values
+            advance(len(rows))
+    return Ragged(ranks, cases.relevant.offsets), n_ranked
+
+
+def _rank(
+    items: FloatArray, vectors: FloatArray, relevant: Ragged, excluded: Ragged | None, names: IntArray
+) -> tuple[Ragged, IntArray]:
+    shape = (len(vectors), len(items))
+    keys = item_keys(relevant, shape, names, "relevant")
+    check_no_repeats(keys, shape[1], names)
+    out = np.unique(item_keys(excluded, shape, names, "excluded")) if excluded is not None else keys[:0]
+    check_disjoint(keys, np.isin(keys, out), shape[1], names)
+    owners = owners_of(relevant)
+    targets = np.einsum("rd,rd->r", vectors[owners], items[relevant.values])  # [R]
+    # written over the products: nothing for what is excluded, and for the answers just what they are compared to
+    cells = np.concatenate([out, keys])
+    known = np.concatenate([np.full(len(out), -np.inf, dtype=targets.dtype), targets])
+    cases, columns = np.divmod(cells, shape[1])
+    order = np.argsort(columns, kind="stable")
+    cases, columns, known = cases[order], columns[order], known[order]
+    not_worse = np.zeros(len(targets), dtype=np.int64)
+    step = max(1, _SCORES_AT_ONCE // len(vectors))
+    for start in range(0, shape[1], step):
+        scores = vectors @ items[start : start + step].T  # [B, n]
+        first, last = np.searchsorted(columns, [start, start + step])
+        scores[cases[first:last], columns[first:last] - start] = known[first:last]
+        not_worse += count_not_worse(scores, targets, relevant)
+    n_ranked: IntArray = shape[1] - np.bincount(out // shape[1], minlength=shape[0])
+    return ranks_among_relevant(not_worse, targets, relevant), n_ranked
+
+
+def _vectors(scorer: Products, histories: Ragged, rows: IntArray) -> FloatArray:
+    vectors = scorer.read(Batch.of_rows(histories, max_length=scorer.max_length))
+    expected = (len(rows), scorer.item_vectors.shape[1])
+    if vectors.shape != expected:
+        raise DataError(f"the scorer gave vectors of shape {vectors.shape}; expected {expected}: cases, width")
+    broken = ~np.isfinite(vectors).all(axis=1)
+    if broken.any():
+        raise DataError(f"the vector of case {rows[broken][0]} contains NaN or infinity; the model has diverged")
+    return vectors

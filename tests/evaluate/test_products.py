@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from distilrec.errors import DataError
+from distilrec.evaluate import products
+from distilrec.evaluate.evaluation import evaluate
+from distilrec.evaluate.products import Products
+from distilrec.types import Cases, Ragged
+
+N, WIDTH, CASES = 50, 4, 30
+DRAW = np.random.default_rng(0)
+ITEMS = DRAW.integers(-2, 3, (N, WIDTH)).astype(np.float32)  # whole numbers: products are exact, and many are equal
+
+
+class Plain:
+    """The same scores, asked for whole."""
+
+    n_items = N
+
+    def __init__(self, scorer):
+        self.scores = scorer.scores
+
+
+def last_item(batch):
+    return ITEMS[batch.items[np.arange(len(batch)), batch.lengths - 1]]
+
+
+def world(most_relevant):
+    drawn = [DRAW.permutation(N) for _ in range(CASES)]
+    counts = DRAW.integers(1, most_relevant + 1, CASES)
+    histories = [[*items[20:25], items[20]] for items in drawn]
+    relevant = [items[:count] for items, count in zip(drawn, counts, strict=True)]
+    return Cases(np.arange(CASES), Ragged.of(histories), Ragged.of(relevant))
+
+
+@pytest.mark.parametrize("most_relevant", [1, 5, 18])
+@pytest.mark.parametrize("exclude_history", [True, False])
+def test_chunks_of_the_catalogue_give_what_whole_rows_give(monkeypatch, most_relevant, exclude_history):
+    monkeypatch.setattr(products, "_SCORES_AT_ONCE", 7 * 8)
+    monkeypatch.setattr(products, "_CASES_AT_ONCE", 8)
+    scorer, cases = Products(ITEMS, last_item), world(most_relevant)
+    chunks = evaluate(scorer, cases, exclude_history=exclude_history, quiet=True)
+    whole = evaluate(Plain(scorer), cases, exclude_history=exclude_history, quiet=True)
+    assert chunks.per_user.equals(whole.per_user)
+    assert chunks.protocol == whole.protocol
+
+
+def test_whoever_watches_is_shown_whole_rows():
+    shapes = []
+    evaluate(Products(ITEMS, last_item), world(1), watch=lambda rows, scores: shapes.append(scores.shape), quiet=True)
+    assert {shape[1] for shape in shapes} == {N}
+
+
+def test_damaged_vectors_are_refused():
+    broken = ITEMS.copy()
+    broken[3, 0] = np.nan
+    with pytest.raises(DataError, match="the item vectors contain NaN or infinity"):
+        evaluate(Products(broken, last_item), world(1), quiet=True)
+    with pytest.raises(DataError, match="the vector of case 0 contains NaN or infinity"):
+        evaluate(Products(ITEMS, lambda batch: np.full((len(batch), WIDTH), np.inf)), world(1), quiet=True)
+    with pytest.raises(
+        DataError, match=r"the scorer gave vectors of shape \(30, 3\); expected \(30, 4\): cases, width"
+    ):
+        evaluate(Products(ITEMS, lambda batch: last_item(batch)[:, :3]), world(1), quiet=True)
+
+
+def test_an_answer_in_the_history_is_refused_here_too():
+    cases = Cases(np.array([0]), Ragged.of([[1, 2]]), Ragged.of([[2]]))
+    with pytest.raises(DataError, match="relevant item 2 of case 0 is in its history"):
+        evaluate(Products(ITEMS, last_item), cases, quiet=True)
