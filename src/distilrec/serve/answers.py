@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -15,10 +15,12 @@ from distilrec.serve.metrics import Metrics
 from distilrec.serve.model import Id, InUse, plain
 from distilrec.serve.questions import EVENTS, RECOMMEND, SIMILAR, Events, RecommendRequest, parse
 from distilrec.serve.refusals import RefusedError, shown
-from distilrec.serve.runtime import Recommendations
 from distilrec.serve.settings import ServeSettings
 from distilrec.serve.store.events import StoredEvent
 from distilrec.serve.store.grouped import GroupedStore
+
+if TYPE_CHECKING:  # they load polars, whose threads must not be there when workers are forked
+    from distilrec.serve.runtime import Recommendations
 
 
 class Answers:

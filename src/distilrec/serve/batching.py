@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from distilrec.serve.choice import Where
 from distilrec.serve.model import Id, InUse
-from distilrec.serve.runtime import Recommendations
+
+if TYPE_CHECKING:  # they load polars, whose threads must not be there when workers are forked
+    from distilrec.serve.choice import Where
+    from distilrec.serve.runtime import Recommendations
 
 
 @dataclass(frozen=True)

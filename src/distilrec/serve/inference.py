@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -13,9 +13,11 @@ from distilrec.serve.answers import Answers
 from distilrec.serve.batching import Question
 from distilrec.serve.model import Id, InUse, plain
 from distilrec.serve.refusals import RefusedError, shown
-from distilrec.serve.runtime import Recommendations
 from distilrec.serve.settings import ServeSettings
 from distilrec.serve.tensors import Tensor, Value, read_tensors, write_tensors, wrong
+
+if TYPE_CHECKING:  # they load polars, whose threads must not be there when workers are forked
+    from distilrec.serve.runtime import Recommendations
 
 _LENGTH = "inference-header-content-length"
 _MOST_ROWS = 256

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 from importlib.util import find_spec
 from pathlib import Path
 
 from distilrec.errors import MissingExtraError
 from distilrec.serve.model import Load, load_runtime, model_folder
 from distilrec.serve.settings import ServeSettings
-from distilrec.serve.supervisor import supervise
+from distilrec.serve.supervisor import Work, supervise
 
 _NEEDED = ("fastapi", "uvicorn", "orjson", "prometheus_client", "sqlalchemy")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -33,16 +32,16 @@ def start(run: Path, settings: ServeSettings, load: Load = load_runtime) -> int:
         if find_spec(library) is None:
             raise MissingExtraError(library, "serve")
     model_folder(run)
-    for library in _THREADS:  # read when each is loaded, which only workers do
+    for library in _THREADS:  # read when each is loaded, which is later
         os.environ.setdefault(library, str(settings.threads))
 
-    def work(listening: socket.socket) -> None:
-        from distilrec.serve.worker import run_worker  # here, so that the supervisor stays small
+    def prepare() -> Work:
+        from distilrec.serve.worker import run_worker  # not above, since it reads what is set before it is loaded
 
-        run_worker(run, load, settings, listening)
+        return lambda listening: run_worker(run, load, settings, listening)
 
     return supervise(
-        work,
+        prepare,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,

@@ -1,7 +1,8 @@
 """Keeps workers running: one that dies is started again, and all finish their work when told to stop.
 
 The listening socket belongs to the supervisor, so that who connects while a worker starts waits instead of being
-refused. Workers are forked before anything heavy is loaded (decision 0026).
+refused. Libraries are loaded once, before workers are forked, so that a new one answers within a fraction of a second;
+models, and whatever has threads, are loaded by each worker (decision 0026).
 """
 
 from __future__ import annotations
@@ -151,10 +152,14 @@ def _die_with(parent: int) -> None:
             os._exit(1)
 
 
-def supervise(work: Work, *, host: str, port: int, workers: int, shutdown_seconds: float) -> int:
-    """Listen, and keep so many workers running until told to stop; the exit code."""
-    log_as_json()
+def supervise(prepare: Callable[[], Work], *, host: str, port: int, workers: int, shutdown_seconds: float) -> int:
+    """Listen, and keep so many workers running until told to stop; the exit code.
+
+    Args:
+        prepare: called once before workers are forked; what they do.
+    """
     listening = listen(host, port)
+    log_as_json()
     folder = Path(tempfile.mkdtemp(prefix="distilrec-metrics-"))
     os.environ[_METRICS_FOLDER] = str(folder)
 
@@ -164,7 +169,7 @@ def supervise(work: Work, *, host: str, port: int, workers: int, shutdown_second
 
     log.info("listening", extra={"host": host, "port": listening.getsockname()[1], "workers": workers})
     try:
-        return Supervisor(work, listening, workers, shutdown_seconds, buried).run()
+        return Supervisor(prepare(), listening, workers, shutdown_seconds, buried).run()
     finally:
         listening.close()
         shutil.rmtree(folder)
