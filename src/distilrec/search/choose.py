@@ -21,7 +21,7 @@ class IndexSettings(Settings):
     kind: Literal["auto", "flat", "fast_scan"] = "auto"
     """Score every item, or those that a scan of 4-bit codes finds; auto scans large tables where faiss is installed."""
     scan_from: int = Field(default=20_000, ge=1)
-    """Items from which auto scans: below, scoring every item takes well under a millisecond, and misses nothing."""
+    """Items from which auto scans: below, scoring every item takes half a millisecond, and loading faiss far more."""
     shortlist: int | None = Field(default=None, ge=1)
     """Items that a scan finds, to be scored exactly; none takes what was measured to find 99 in 100 of the ten best."""
 
@@ -31,14 +31,19 @@ def index_for(
 ) -> ItemIndex:
     """An index of an item table as it is stored in a model.
 
-    A fast scan learns its codes here unless they are given: half a second for 100,000 items, a few for a million.
+    A fast scan makes its codes here unless they are given: seconds, where there are a million items.
 
     Raises:
         ArtifactError: the model has no such table, it is damaged, or the codes are of another one.
         MissingExtraError: a fast scan is asked for, and faiss is not installed.
     """
     settings, rows = settings or IndexSettings(), rows_of(packed, name)
-    scans = rows.n_items >= settings.scan_from and faiss_is_installed() if settings.kind == "auto" else None
-    if scans is False or settings.kind == "flat":
+    if not _scans(settings, rows.n_items):
         return FlatIndex(rows)
     return FastScanIndex(rows, shortlist=settings.shortlist, codes=codes or codes_of(packed, name))
+
+
+def _scans(settings: IndexSettings, n_items: int) -> bool:
+    if settings.kind == "auto":
+        return n_items >= settings.scan_from and faiss_is_installed()
+    return settings.kind == "fast_scan"
