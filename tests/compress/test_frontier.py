@@ -79,7 +79,7 @@ def test_where_no_point_keeps_the_budget_the_limit_and_the_nearest_are_told():
 
 def test_limits_that_only_together_break_are_told_too():
     choice = choose([HALF, SMALL], Budget(size_bytes=400, loss=0.01))
-    assert choice.why[0] == "None of 2 points keeps the budget; each breaks one of 2 limits."
+    assert choice.why[0] == "None of 2 points keeps the budget; each breaks at least one of 2 limits."
     assert choice.nearest is SMALL  # 2 % too much is lost, where half has 25 % too many bytes
     assert "a loss of 3.00 %, where a loss of 1 % is allowed" in choice.why[1]
 

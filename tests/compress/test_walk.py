@@ -61,11 +61,11 @@ def test_a_point_that_needs_far_more_than_any_training_won_back_is_hopeless():
     assert hopeless(lost_ten, Budget(loss=0.01), [0.3, 0.5]) == (
         "would have to win back 90 % of its loss of 10.0 %; trainings so far won back 50 % at most"
     )
-    assert hopeless(lost_ten, Budget(loss=0.01), [0.7]) is None
-    assert hopeless(lost_ten, Budget(loss=0.04), [0.5]) is None
+    assert hopeless(lost_ten, Budget(loss=0.01), [0.7, 0.1]) is None
+    assert hopeless(lost_ten, Budget(loss=0.04), [0.5, 0.1]) is None
 
 
-def test_without_a_training_or_a_limit_nothing_is_hopeless():
-    assert hopeless(point(loss=0.5), Budget(loss=0.01), []) is None
-    assert hopeless(point(loss=0.5), Budget(size_bytes=5), [0.1]) is None
-    assert hopeless(point(loss=-0.01), Budget(loss=0.01), [0.1]) is None
+def test_without_two_trainings_or_a_limit_nothing_is_hopeless():
+    assert hopeless(point(loss=0.5), Budget(loss=0.01), [0.1]) is None
+    assert hopeless(point(loss=0.5), Budget(size_bytes=5), [0.1, 0.1]) is None
+    assert hopeless(point(loss=-0.01), Budget(loss=0.01), [0.1, 0.1]) is None

@@ -142,7 +142,7 @@ def _none_keeps(points: Sequence[Point], budget: Budget) -> str:
     broken = {name for point in points for name in excesses(point, budget)}
     alone = [name for name in _LIMITS if all(name in excesses(point, budget) for point in points)]
     told_of = [f"no point keeps {_limit_text(name, budget)}" for name in alone]
-    ways = f": {'; '.join(told_of)}" if told_of else f"; each breaks one of {len(broken)} limits"
+    ways = f": {'; '.join(told_of)}" if told_of else f"; each breaks at least one of {len(broken)} limits"
     return f"None of {len(points)} points keeps the budget{ways}."
 
 

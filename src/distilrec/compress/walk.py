@@ -49,12 +49,12 @@ def won_back(untrained: Point, trained: Point) -> float:
 
 
 def hopeless(untrained: Point, budget: Budget, before: Sequence[float]) -> str | None:
-    """Why trainings so far say that this one will not do; none where it may, or nothing was trained yet.
+    """Why trainings so far say that this one will not do; none where it may, or too few were trained to tell.
 
     Args:
         before: what those won back, `won_back`.
     """
-    if budget.loss is None or not before or untrained.loss <= 0:
+    if budget.loss is None or len(before) < PATIENCE or untrained.loss <= 0:
         return None
     needed, most = 1 - budget.loss / untrained.loss, max(before)
     if needed <= most + MARGIN:
