@@ -16,6 +16,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,23 +53,28 @@ def main() -> None:
     """Measure and print."""
     options = _options()
     requests = [http_request("/recommend", body) for body in _bodies(options)]
-    commands = _commands(options)
-    found: dict[str, list[Measured]] = {name: [] for name in commands}
-    for number in range(options.rounds):
-        for name, command in commands.items():
-            measured = _measure(command, requests, options)
-            found[name].append(measured)
-            load = measured.load
-            print(
-                f"round {number + 1}  {name:16} {load.per_second:8.0f} a second  p50 {load.percentile(50):6.2f} ms  "
-                f"p99 {load.percentile(99):6.2f} ms  {measured.memory_mib:5.0f} MiB  statuses {dict(load.statuses)}"
-            )
+    with tempfile.TemporaryDirectory() as store:
+        commands = _commands(options, Path(store))
+        found: dict[str, list[Measured]] = {name: [] for name in commands}
+        for number in range(options.rounds):
+            for name, command in commands.items():
+                found[name].append(_measure(command, requests, options))
+                print(f"round {number + 1}  {name:16} {_told(found[name][-1])}")
     _show(found, options)
 
 
-def _commands(options: argparse.Namespace) -> Mapping[str, Sequence[str]]:
+def _told(measured: Measured) -> str:
+    load = measured.load
+    return (
+        f"{load.per_second:8.0f} a second  p50 {load.percentile(50):6.2f} ms  p99 {load.percentile(99):6.2f} ms  "
+        f"{measured.memory_mib:5.0f} MiB  statuses {dict(load.statuses)}"
+    )
+
+
+def _commands(options: argparse.Namespace, store: Path) -> Mapping[str, Sequence[str]]:
     """How each server is started, up to its port."""
-    ours = [sys.executable, "-m", "distilrec", "serve", str(options.folder), "--workers", "1", "--port"]
+    ours = [sys.executable, "-m", "distilrec", "serve", str(options.folder), "--workers", "1"]
+    ours += ["--store", f"sqlite:///{store / 'events.db'}", "--port"]
     plain = [sys.executable, str(HERE / "serving" / "plain_server.py"), str(options.folder)]
     commands = {"distilrec serve": ours, "FastAPI + torch": plain}
     if options.litserve:
