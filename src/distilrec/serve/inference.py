@@ -22,7 +22,20 @@ if TYPE_CHECKING:  # they load polars, whose threads must not be there when work
 _LENGTH = "inference-header-content-length"
 _MOST_ROWS = 256
 _NO_SCORE = -3.4e38  # JSON has no infinity
-_MAX_K = 10
+_USUAL_K = 10
+_TENSOR = {
+    "type": "object",
+    "required": ["name", "datatype", "shape"],
+    "properties": {
+        "name": {"enum": ["history", "k"]},
+        "datatype": {"type": "string"},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+        "data": {"type": "array"},
+    },
+}
+_TENSORS = {"inputs": {"type": "array", "items": _TENSOR}, "outputs": {"type": "array"}, "id": {"type": "string"}}
+_SCHEMA = {"type": "object", "required": ["inputs"], "properties": _TENSORS}
+_INFER_BODY = {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}
 
 
 class Inference:
@@ -34,14 +47,17 @@ class Inference:
 
     def add_routes(self, app: FastAPI) -> None:
         """Add the routes under /v2."""
-        model = "/v2/models/{name}"
         for path in ("/v2/health/live", "/v2/health/ready"):
             app.get(path, summary="Open Inference Protocol: health")(self._health)
         app.get("/v2", summary="Open Inference Protocol: the server")(self._server)
-        for place in (model, model + "/versions/{version}"):
-            app.get(place, summary="Open Inference Protocol: the model")(self._model)
-            app.get(place + "/ready", summary="Open Inference Protocol: whether the model answers")(self._ready)
-            app.post(place + "/infer", summary="Open Inference Protocol: recommend")(self._infer)
+        model = "/v2/models/{name}"
+        for place, names in ((model, ["name"]), (model + "/versions/{version}", ["name", "version"])):
+            told: dict[str, Any] = {"parameters": [_in_path(name) for name in names]}
+            app.get(place, summary="Open Inference Protocol: the model", openapi_extra=told)(self._model)
+            ready, infer = f"{place}/ready", f"{place}/infer"
+            app.get(ready, summary="Open Inference Protocol: whether it answers", openapi_extra=told)(self._ready)
+            told = {**told, "requestBody": _INFER_BODY}
+            app.post(infer, summary="Open Inference Protocol: recommend", openapi_extra=told)(self._infer)
 
     async def _health(self, request: Request) -> Response:
         key = request.url.path.rpartition("/")[2]
@@ -95,7 +111,7 @@ class Inference:
         return [Tensor("item_ids", datatype, shape, ids), Tensor("scores", "FP32", shape, scores)]
 
     def _k(self, tensors: dict[str, Tensor]) -> int:
-        given = tensors["k"].data if "k" in tensors else [_MAX_K]
+        given = tensors["k"].data if "k" in tensors else [_USUAL_K]
         most = self._settings.max_k
         if len(given) != 1 or not isinstance(given[0], int) or not 1 <= given[0] <= most:
             raise wrong("the tensor k", f"one whole number from 1 to {most}", given)
@@ -175,3 +191,8 @@ def _outputs(asked: dict[str, Any]) -> tuple[list[str], frozenset[str]]:
 
 def _json(value: dict[str, Any]) -> Response:
     return Response(orjson.dumps(value), media_type="application/json")
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    """What /docs says of a part of an address that the route reads itself."""
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}

@@ -113,8 +113,8 @@ def _refusal(error: ValidationError) -> RefusedError:
     if first["type"] == "json_invalid":
         why = str(first.get("ctx", {}).get("error", first["msg"]))
         return RefusedError(400, "the body is not JSON", "a JSON object in UTF-8", why, "send it as /docs shows")
-    field = ".".join(str(part) for part in first["loc"] if part not in _TAGS) or "the body"
-    more = len({tuple(p for p in one["loc"] if p not in _TAGS) for one in error.errors()}) - 1
+    field = ".".join(map(str, _place(first["loc"]))) or "the body"
+    more = len({_place(one["loc"]) for one in error.errors()}) - 1
     rest = f", and {more} more" if more else ""
     do = "correct it; /docs lists the fields"
     return RefusedError(422, f"{field} is wrong{rest}", _expected(error), shown(first["input"]), do)
@@ -123,6 +123,11 @@ def _refusal(error: ValidationError) -> RefusedError:
 def _expected(error: ValidationError) -> str:
     """What pydantic says of the first field that is wrong; of alternatives, all."""
     found = error.errors(include_url=False)
-    place = [part for part in found[0]["loc"] if part not in _TAGS]
-    told = [one["msg"] for one in found if [part for part in one["loc"] if part not in _TAGS] == place]
+    here = [one["msg"] for one in found if _place(one["loc"]) == _place(found[0]["loc"])]
+    told = [message.removeprefix("Input should be ") for message in here]
     return " or ".join(dict.fromkeys(told))
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where a fault lies, without pydantic's notes of which alternative it tried."""
+    return tuple(part for part in location if part not in _TAGS)
