@@ -34,6 +34,17 @@ def vectors(model, *histories):
         return model.history_vectors(Batch.of(histories), model.item_vectors()).numpy()
 
 
+@pytest.mark.parametrize("block", ["sasrec", "ligr", "hstu"])
+def test_after_the_newest_item_it_says_what_it_says_at_that_position(block):
+    model = make(SHAPE.with_changes(block=block))
+    table = model.item_vectors()
+    batch = Batch.of([[1, 2, 3, 4, 5], [6], [7, 8]])
+    every = model.history_vectors(batch, table).detach().numpy()
+    lengths = torch.from_numpy(batch.lengths)
+    newest = model.read_newest(table[torch.from_numpy(batch.items)], lengths).detach().numpy()
+    np.testing.assert_allclose(newest, every[[0, 1, 2], batch.lengths - 1], rtol=1e-4, atol=1e-5)
+
+
 @given(st.lists(st.lists(st.integers(0, 11), max_size=9), max_size=4), st.integers(1, 10))
 def test_cutting_a_batch_is_cutting_its_histories(histories, max_length):
     cut, wanted = Batch.of(histories).newest(max_length), Batch.of(histories, max_length=max_length)

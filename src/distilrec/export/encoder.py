@@ -19,7 +19,7 @@ _EXAMPLE = (2, 4)  # histories, positions: any sizes but 1, which the tracer wou
 
 
 class Encoder(nn.Module):
-    """`read`, and of each history the vector after its newest item."""
+    """What the user wants after the newest item of each history."""
 
     def __init__(self, model: ProductForm) -> None:
         super().__init__()
@@ -27,9 +27,7 @@ class Encoder(nn.Module):
 
     def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """[B, L, D_in] and [B], from 1 to L -> [B, D]"""
-        read = self.model.read(vectors)  # [B, L, D]
-        newest: Tensor = read[torch.arange(read.shape[0]), lengths - 1]
-        return newest
+        return self.model.read_newest(vectors, lengths)
 
 
 def encoder_graph(model: ProductForm) -> bytes:

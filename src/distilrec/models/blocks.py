@@ -36,6 +36,25 @@ class CausalBlock(nn.Module):
         x = x + dropout(self._attend(self.attention_norm(x)), self.dropout, self.training)
         return x + dropout(self._feed(self.feedforward_norm(x)), self.dropout, self.training)
 
+    def newest(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """What `forward` gives at the newest position of each history, [B, L, D] and [B] -> [B, D], for a third of the
+        work: other positions are only attended to. Without dropout, so not for training."""
+        out = at_newest(x, lengths) + self._attend_newest(self.attention_norm(x), lengths)
+        return out + self._feed(self.feedforward_norm(out))
+
+    def _attend_newest(self, x: Tensor, lengths: Tensor) -> Tensor:
+        batch, length, _ = x.shape
+        weights, biases, split = self.query_key_value.weight, self.query_key_value.bias, self.heads * self.head_width
+        query = F.linear(at_newest(x, lengths), weights[:split], biases[:split])
+        query = query.view(batch, self.heads, 1, self.head_width)
+        both = F.linear(x, weights[split:], biases[split:]).view(batch, length, 2, self.heads, self.head_width)
+        key, value = both.permute(2, 0, 3, 1, 4)  # each [B, heads, L, width of a head]
+        scores = (query * self.head_width**-0.5) @ key.transpose(2, 3)  # [B, heads, 1, L]
+        padded = torch.arange(length, device=x.device) >= lengths[:, None]  # [B, L]
+        shares = torch.softmax(scores.masked_fill(padded[:, None, None], float("-inf")), dim=-1)
+        attended: Tensor = self.attention_out((shares @ value).flatten(1))  # [B, D]
+        return attended
+
     def _feed(self, x: Tensor) -> Tensor:
         hidden = F.gelu(self.feedforward_in(x))  # [B, L, feedforward]
         fed: Tensor = self.feedforward_out(dropout(hidden, self.dropout, self.training))
@@ -48,6 +67,11 @@ class CausalBlock(nn.Module):
         mixed = causal_attention(query, key, value, self.dropout if self.training else 0.0)
         attended: Tensor = self.attention_out(mixed.transpose(1, 2).flatten(2))  # [B, L, D]
         return attended
+
+
+def at_newest(x: Tensor, lengths: Tensor) -> Tensor:
+    """[B, L, D] -> [B, D]"""
+    return x[torch.arange(x.shape[0], device=x.device), lengths - 1]
 
 
 def causal_attention(query: Tensor, key: Tensor, value: Tensor, dropped: float) -> Tensor:

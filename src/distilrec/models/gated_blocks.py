@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distilrec.models.blocks import CausalBlock
+from distilrec.models.blocks import CausalBlock, at_newest
 from distilrec.models.dropout import dropout
 
 
@@ -29,6 +29,12 @@ class GatedBlock(CausalBlock):
         x = x + torch.sigmoid(self.attention_gate(x)) * attended
         fed = dropout(self._feed(self.feedforward_norm(x)), self.dropout, self.training)
         return x + torch.sigmoid(self.feedforward_gate(x)) * fed
+
+    def newest(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """The same at the newest position of each history, [B, L, D] and [B] -> [B, D]; not for training."""
+        out = at_newest(x, lengths)
+        out = out + torch.sigmoid(self.attention_gate(out)) * self._attend_newest(self.attention_norm(x), lengths)
+        return out + torch.sigmoid(self.feedforward_gate(out)) * self._feed(self.feedforward_norm(out))
 
 
 class PointwiseBlock(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distilrec.errors import ArtifactError, SettingsError
+from distilrec.models.blocks import at_newest
 from distilrec.models.checks import check_batch
 from distilrec.models.tables import IdTable
 from distilrec.types import Batch, FloatArray
@@ -47,9 +48,13 @@ class ProductForm(nn.Module):
     def read(self, vectors: Tensor) -> Tensor:
         """What the user wants next, after each position, [B, L, D], of a history's input vectors, [B, L, D_in].
 
-        Causal, so whatever stands on the right of a history changes nothing in it; exported as it is.
+        Causal, so whatever stands on the right of a history changes nothing in it.
         """
         raise NotImplementedError
+
+    def read_newest(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """The same after the newest item of each history alone, [B, D], for lengths [B] from 1: what is exported."""
+        return at_newest(self.read(vectors), lengths)
 
     def history_vectors(self, batch: Batch, item_vectors: Tensor) -> Tensor:
         """What the user wants next, after each position of each history, [B, L, D]."""

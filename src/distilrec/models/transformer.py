@@ -73,14 +73,27 @@ class Transformer(ProductForm):
 
     def read(self, vectors: Tensor) -> Tensor:
         """What the user wants next, after each position, [B, L, D], of the history's item vectors, [B, L, D]."""
-        x = vectors
-        if self.positions is not None:
-            x = x + self.positions.weight[: x.shape[1]]
-        x = dropout(x, self.settings.embedding_dropout, self.training)
+        x = self._placed(vectors)
         for block in self.blocks:
             x = block(x)
         normed: Tensor = self.norm(x)
         return normed
+
+    def read_newest(self, vectors: Tensor, lengths: Tensor) -> Tensor:
+        """The same after the newest item of each history, which the last block works out alone where it can."""
+        last = self.blocks[-1]
+        if not isinstance(last, CausalBlock) or self.training:
+            return super().read_newest(vectors, lengths)
+        x = self._placed(vectors)
+        for block in self.blocks[:-1]:
+            x = block(x)
+        normed: Tensor = self.norm(last.newest(x, lengths))
+        return normed
+
+    def _placed(self, vectors: Tensor) -> Tensor:
+        """Vectors that tell their place, where that is learnt, [B, L, D]."""
+        x = vectors if self.positions is None else vectors + self.positions.weight[: vectors.shape[1]]
+        return dropout(x, self.settings.embedding_dropout, self.training)
 
 
 def _block(settings: TransformerSettings, at: int) -> nn.Module:
