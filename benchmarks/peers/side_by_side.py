@@ -70,8 +70,9 @@ class SideBySide:
 
         def work(folder: Path) -> None:
             python = python_of(peer.environment, self.options.venvs)
-            command = [python, THEIRS / peer.scripts[0], self.heard, folder, json.dumps(settings)]
-            subprocess.run([str(part) for part in command], check=True, env=environment(self.options.threads))
+            places = [str(path.absolute()) for path in (python, THEIRS / peer.scripts[0], self.heard, folder)]
+            command, variables = [*places, json.dumps(settings)], environment(self.options.threads)
+            subprocess.run(command, check=True, env=variables, cwd=folder)  # RecBole leaves logs where it is run
 
         return self.folder.stage(f"peers/{name}", inputs, work)
 

@@ -134,11 +134,11 @@ def start(name: str, heard: Path, prefixes: int, options: argparse.Namespace) ->
     }
     library, model, more = setups[name]
     settings = {"threads": options.threads, "seed": 0, "steps_a_turn": more * options.steps, "model": model}
-    python = python_of(f"{library}_training", options.venvs)
-    command = [str(python), str(THEIRS / f"speed_{library}.py"), str(heard), json.dumps(settings)]
+    places = [python_of(f"{library}_training", options.venvs), THEIRS / f"speed_{library}.py", heard]
+    command = [*(str(place.absolute()) for place in places), json.dumps(settings)]
     pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
     process = subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=quiet, text=True, env=environment(options.threads)
+        command, stdin=pipe, stdout=pipe, stderr=quiet, text=True, env=environment(options.threads), cwd=heard
     )
     return Runner(name, process)
 
