@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 from made_reports import evaluation, model
 
+from distilrec.report.markdown import markdown_page
 from distilrec.report.page import html_page
 from distilrec.report.side_by_side import compare_runs, names_of
+from distilrec.report.splits import split_sentences
 
 
 @pytest.fixture
@@ -67,3 +69,27 @@ def test_a_page_of_three_runs_is_whole_and_has_each_of_them(run, outline):
     assert "3 runs side by side" in found.words
     assert [one["id"] for one in found.named("h2") if one["id"].count("-") == 1][1:] == ["run-1", "run-2", "run-3"]
     assert len([one for one in found.named("section") if one["id"].endswith("-results")]) == 3
+
+
+def test_splits_of_the_same_data_that_disagree_are_told(facts, outline):
+    """Leave-last-out calls the student better, the split by time worse."""
+
+    def run(split, student, teacher):
+        models = [model("teacher", teacher), model("distilled", student)]
+        return dataclasses.replace(
+            facts, name=split, place=split, data=[("Split", split)], models=models, verdicts=[], samples=[]
+        )
+
+    low, high = [0.1, 0.2] * 20, [0.8, 0.9] * 20
+    runs = [run("leave last out", high, low), run("time", low, high)]
+    told = (
+        "The protocols contradict each other on teacher and distilled by NDCG@10 (leave last out: teacher worse than "
+        "distilled; time: teacher better than distilled)."
+    )
+    assert split_sentences(runs) == [told]
+    assert told in outline(html_page(runs, command="c")).words
+    assert told in markdown_page(runs, command="c")
+    assert split_sentences(runs[:1]) == []
+    other = dataclasses.replace(runs[1], digests=[("data", "other")])
+    assert split_sentences([runs[0], other]) == []
+    assert split_sentences([runs[0], dataclasses.replace(runs[1], models=runs[1].models[:1])]) == []

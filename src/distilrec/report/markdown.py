@@ -10,6 +10,7 @@ from distilrec.report.results import MORE
 from distilrec.report.sentences import lead, verdict_sentences
 from distilrec.report.shown import GROUPS, MEASURES, measure_text, measure_title
 from distilrec.report.side_by_side import compare_runs
+from distilrec.report.splits import split_sentences
 from distilrec.report.words import interval, seconds, share
 
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_<>|#"} | {"\n": " ", "\r": " "})
@@ -20,6 +21,7 @@ def markdown_page(runs: Sequence[RunFacts], *, command: str) -> str:
     pieces = [f"# {plain(' and '.join(run.name for run in runs))}: DistilRec report"]
     if len(runs) > 1:
         pieces += ["## Runs side by side", *(plain(one.sentence) for one in compare_runs(runs))]
+        pieces += map(plain, split_sentences(runs))
     for run in runs:
         pieces += _run(run, "##" if len(runs) == 1 else "###", named=len(runs) > 1)
     return "\n\n".join([*pieces, f"Made by `{command}`."]) + "\n"

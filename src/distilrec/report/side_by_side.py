@@ -14,6 +14,7 @@ from distilrec.report.charts import Point, quality_against_cost
 from distilrec.report.facts import Model, RunFacts
 from distilrec.report.html import Markup, element, empty, joined, table
 from distilrec.report.results import figure, model_name, word_of
+from distilrec.report.splits import split_sentences
 from distilrec.report.words import capital, interval, number, size, unbroken
 
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # its beginning tells as much
@@ -90,10 +91,17 @@ def runs_section(runs: Sequence[RunFacts], beside: Sequence[Beside]) -> Markup:
     return joined([
         element("p", f"The distilled student of each run beside that of the first, {names_of(runs)[0]}."),
         element("ul", *verdicts, class_="verdicts"),
+        *_splits(runs),
         element("h3", "Trained models of every run"),
         _table(runs),
         *_charts(runs, beside),
     ])  # fmt: skip
+
+
+def _splits(runs: Sequence[RunFacts]) -> list[Markup]:
+    """Where splits of the same data disagree."""
+    items = [element("li", unbroken(sentence)) for sentence in split_sentences(runs)]
+    return [element("h3", "What different splits say"), element("ul", *items, class_="notes")] if items else []
 
 
 def _table(runs: Sequence[RunFacts]) -> Markup:
