@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agreement import lists_to, their_figures
+from agreement import Figures, lists_to, their_figures
 from environment import FOLDER, pins, python_of
 from known import PEERS, Peer
 from sequences import SPLITS, write_sequences
@@ -149,8 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for name in () if options.print else options.peers:
                     work.train(name)
                 rows = work.rows()
-                lists = lists_to(work.folder.path / "lists", rows, work.prepared)
-                theirs = {} if options.without_their_metrics else their_figures(lists, options.venvs, THEIRS)
+                theirs: dict[str, Figures] = {}
+                if rows and not options.without_their_metrics:
+                    lists = lists_to(work.folder.path / "lists", rows, work.prepared)
+                    theirs = their_figures(lists, options.venvs, THEIRS)
             show(data, rows, theirs, options.results)
     except DistilRecError as error:
         sys.exit(str(error))
