@@ -54,10 +54,10 @@ def _draw_points(axes: Any, found: Found) -> None:  # noqa: ANN401  (matplotlib'
     chosen = found.choice.nearest
     label = "chosen" if found.choice.point is not None else "nearest to the budget"
     axes.scatter([_kilobytes(chosen)], [chosen.score], s=150, facecolors="none", edgecolors=_CHOSEN, label=label)
-    for place, point in enumerate(best):
-        below = {"xytext": (5, -10), "ha": "left"} if place % 2 else {"xytext": (-5, 6), "ha": "right"}  # less crowded
+    for place, point in enumerate(best):  # the largest stands at the edge
+        beside = {"xytext": (5, -10), "ha": "left"} if place else {"xytext": (-5, 6), "ha": "right"}
         at = (_kilobytes(point), point.score)
-        axes.annotate(point.name, at, textcoords="offset points", fontsize=7, **below)
+        axes.annotate(point.name, at, textcoords="offset points", fontsize=7, **beside)
 
 
 def _draw_budget(axes: Any, found: Found) -> None:  # noqa: ANN401
