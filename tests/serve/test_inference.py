@@ -97,6 +97,7 @@ def test_text_travels_as_bytes_with_its_length_before_it(client):
         ({"inputs": [tensor("k", [1], "INT32", [1])]}, "a tensor named history"),
         ({"inputs": [tensor("pixels", [1], "INT32", [1])]}, "the tensors history and k"),
         ({"inputs": [tensor("history", ["a"], "TEXT")]}, "inputs.0.datatype is wrong"),
+        ({"inputs": [tensor("history", ["a"], ["BYTES"])]}, "inputs.0.datatype is wrong"),
         ({"inputs": [tensor("history", ["a"], shape=[-1, 1])]}, "inputs.0.shape is wrong"),
         ({"inputs": [tensor("history", ["a"], shape=[9, 9])]}, "81 values, as shape [9, 9] says"),
         ({"inputs": [tensor("history", [{}])]}, "inputs.0.data is wrong"),

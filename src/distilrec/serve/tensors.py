@@ -54,7 +54,7 @@ def _read(given: Any, where: str, binary: bytes) -> tuple[Tensor, bytes]:  # noq
     if not isinstance(given, dict) or not isinstance(given.get("name"), str):
         raise wrong(where, "an object with name, shape, datatype and data", given)
     name, datatype, shape = given["name"], given.get("datatype"), given.get("shape")
-    if datatype != "BYTES" and datatype not in _WIDTHS:
+    if not isinstance(datatype, str) or (datatype != "BYTES" and datatype not in _WIDTHS):
         raise wrong(f"{where}.datatype", f"BYTES or one of {', '.join(_WIDTHS)}", datatype)
     if not isinstance(shape, list) or not all(isinstance(n, int) and 0 <= n < 2**31 for n in shape) or len(shape) > 8:
         raise wrong(f"{where}.shape", "a list of whole numbers", shape)
