@@ -88,6 +88,10 @@ bench-serve: $(VENV)/.dev ## Requests a second over HTTP beside FastAPI + torch 
 bench-search: $(VENV)/.dev ## Milliseconds to find the best of up to a million items on one thread, and what a fast scan misses
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/search_speed.py $(ARGS)
 
+.PHONY: audit
+audit: ## Ask the advisory database about every package of constraints.txt
+	$(PYTHON) .ci/audit.py
+
 image-check: ## Do the steps of the Dockerfile in a new virtual environment: small, without torch, and it serves
 	bash deploy/check_image.sh
 
