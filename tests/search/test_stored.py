@@ -8,6 +8,7 @@ from distilrec.search import (
     CodebookRows,
     FlatIndex,
     FloatRows,
+    IndexSettings,
     Int4Rows,
     Int8Rows,
     ProjectedRows,
@@ -66,13 +67,26 @@ def stored(name):
     return Packed.of({"table.weight": TABLE}, {"table.weight": FORMS[name]} if name in FORMS else {})
 
 
+AS_STORED = IndexSettings(decode_up_to_mb=0)
+
+
+@pytest.mark.parametrize("settings", [AS_STORED, IndexSettings()], ids=["as stored", "decoded"])
 @pytest.mark.parametrize("name", ["plain", *FORMS, *LEARNT])
-def test_an_index_of_a_stored_table_answers_from_what_it_decodes_to(name):
+def test_an_index_of_a_stored_table_answers_from_what_it_decodes_to(name, settings):
     packed = stored(name)
-    items, scores = index_for(packed).search(VECTORS, 10)
+    items, scores = index_for(packed, settings=settings).search(VECTORS, 10)
     expected, expected_scores = FlatIndex(packed.array("table.weight")).search(VECTORS, 10)
     np.testing.assert_array_equal(items, expected)
     np.testing.assert_allclose(scores, expected_scores, rtol=1e-5)
+
+
+def test_a_small_table_is_decoded_once_and_a_larger_one_kept_as_it_is_stored():
+    assert index_for(stored("int8")).nbytes == TABLE.nbytes
+    assert index_for(stored("int8"), settings=AS_STORED).nbytes == TABLE.nbytes // 4 + 4 * len(TABLE)
+    wide = Packed.of({"table.weight": np.ones((2**16 + 1, 64), dtype=np.float32)}, {"table.weight": Int8()})
+    flat = IndexSettings(kind="flat")
+    assert index_for(wide, settings=flat).nbytes < 2**24
+    assert index_for(wide, settings=flat.with_changes(decode_up_to_mb=17)).nbytes > 2**24
 
 
 @pytest.mark.parametrize(

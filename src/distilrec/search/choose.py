@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from distilrec.config import Settings
@@ -11,6 +12,7 @@ from distilrec.search.codes import Codes, faiss_is_installed
 from distilrec.search.fast_scan import FastScanIndex
 from distilrec.search.flat import FlatIndex
 from distilrec.search.question import ItemIndex
+from distilrec.search.rows import FloatRows, Rows
 from distilrec.search.stored import ITEM_TABLE, codes_of, rows_of
 from distilrec.storage import Packed
 
@@ -22,6 +24,9 @@ class IndexSettings(Settings):
     """Score every item, or those that a scan of 4-bit codes finds; auto scans large tables where faiss is installed."""
     scan_from: int = Field(default=20_000, ge=1)
     """Items from which auto scans: below, scoring every item takes half a millisecond, and loading faiss far more."""
+    decode_up_to_mb: int = Field(default=16, ge=0)
+    """A table that is scored in full, and takes at most so many MiB in float32, is decoded once, when it is loaded:
+    decoding it for each request would take longer than all else. 0 always keeps it as it is stored."""
     shortlist: int | None = Field(default=None, ge=1)
     """Items that a scan finds, to be scored exactly; none takes what was measured to find 99 in 100 of the ten best."""
 
@@ -39,8 +44,16 @@ def index_for(
     """
     settings, rows = settings or IndexSettings(), rows_of(packed, name)
     if not _scans(settings, rows.n_items):
-        return FlatIndex(rows)
+        return FlatIndex(_decoded(rows, settings.decode_up_to_mb))
     return FastScanIndex(rows, shortlist=settings.shortlist, codes=codes or codes_of(packed, name))
+
+
+def _decoded(rows: Rows, most_mb: int) -> Rows:
+    """The rows in float32 where they are few, otherwise as they are."""
+    if isinstance(rows, FloatRows) and rows.table.dtype == np.float32:
+        return rows
+    few = rows.n_items * rows.width * 4 <= most_mb * 2**20
+    return FloatRows(rows.take_range(0, rows.n_items)) if few else rows
 
 
 def _scans(settings: IndexSettings, n_items: int) -> bool:
