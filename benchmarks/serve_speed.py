@@ -1,11 +1,13 @@
 """Requests a second over HTTP: `distilrec serve` beside the same model behind plain FastAPI and torch, and LitServe.
 
     python benchmarks/serve_speed.py EXPORTED-FOLDER [--data PREPARED] [--rounds 3] [--seconds 8]
+    python benchmarks/serve_speed.py --made-up 1000000 --connections 1
 
 The folder is what `distilrec export` wrote; the peers read the artefact in it through torch. One worker each, one
 thread, the client on the same machine. Servers are started one after the other, in turns, so that a slow moment meets
 them all.
-Prints for each the answers a second, milliseconds, memory, and seconds from its start to its first answer.
+Prints for each the answers a second, milliseconds, memory, and seconds from its start to its first answer. `--made-up`
+exports an untrained student of width 64 over so many items, its table in float16, and measures our server alone.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ class Measured:
 def main() -> None:
     """Measure and print."""
     options = _options()
+    if options.made_up:
+        options.folder, options.ours_alone = _made_up(options.made_up, options.environments / "made-up"), True
     requests = [http_request("/recommend", body) for body in _bodies(options)]
     with tempfile.TemporaryDirectory() as store:
         commands = _commands(options, Path(store))
@@ -75,6 +79,8 @@ def _commands(options: argparse.Namespace, store: Path) -> Mapping[str, Sequence
     """How each server is started, up to its port."""
     ours = [sys.executable, "-m", "distilrec", "serve", str(options.folder), "--workers", "1"]
     ours += ["--store", f"sqlite:///{store / 'events.db'}", "--port"]
+    if options.ours_alone:
+        return {"distilrec serve": ours}
     plain = [sys.executable, str(HERE / "serving" / "plain_server.py"), str(options.folder)]
     commands = {"distilrec serve": ours, "FastAPI + torch": plain}
     if options.litserve:
@@ -97,6 +103,28 @@ def _litserve_python(environments: Path) -> Path:
             subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
         (folder / "made").touch()
     return python
+
+
+def _made_up(n_items: int, place: Path) -> Path:
+    """An exported student of so many items, whose weights are drawn at random; made once."""
+    out = place / f"{n_items}"
+    if out.is_dir():
+        return out
+    import torch
+
+    from distilrec import Recommender
+    from distilrec.compress.quantise import Quantise, quantise
+    from distilrec.models.transformer import Transformer, TransformerSettings
+    from distilrec.run.exporting import ExportSettings, export
+
+    torch.manual_seed(0)
+    items = pl.DataFrame({"item_id": np.arange(n_items), "train_count": np.ones(n_items, dtype=np.int64)})
+    model = Transformer(TransformerSettings(width=64), n_items).eval()
+    small = quantise(Recommender(model, items), Quantise(table="float16", matrices=None, vectors=None))
+    with tempfile.TemporaryDirectory() as folder:
+        small.save_pretrained(Path(folder) / "model")
+        export(Path(folder) / "model", out, ExportSettings(all_in_one=False, histories=5))
+    return out
 
 
 def _measure(command: Sequence[str], requests: Sequence[bytes], options: argparse.Namespace) -> Measured:
@@ -169,7 +197,9 @@ def _show(found: Mapping[str, Sequence[Measured]], options: argparse.Namespace) 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="what `distilrec export` wrote")
+    parser.add_argument("folder", type=Path, nargs="?", help="what `distilrec export` wrote")
+    parser.add_argument("--made-up", type=int, metavar="ITEMS", help="a student over so many items, instead")
+    parser.add_argument("--ours-alone", action="store_true", help="leave all peers out")
     parser.add_argument("--data", type=Path, help="prepared data whose test users ask; left out, histories are made up")
     parser.add_argument("--rounds", type=int, default=3, help="how often each server is started and measured")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load")
@@ -177,7 +207,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("-k", type=int, default=10, help="items asked for")
     parser.add_argument("--no-litserve", dest="litserve", action="store_false", help="leave LitServe out")
     parser.add_argument("--environments", type=Path, default=Path("runs/peers"), help="virtual environments of peers")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if (options.folder is None) == (options.made_up is None):
+        parser.error("give a folder that `distilrec export` wrote, or --made-up ITEMS")
+    return options
 
 
 if __name__ == "__main__":
