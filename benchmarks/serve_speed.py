@@ -47,6 +47,8 @@ class Measured:
     load: Load
     memory_mib: float
     """Resident, of the process and its children together, under load."""
+    worker_mib: float
+    """Of the largest of them."""
     start_seconds: float
     """From the start of the process to its first answer."""
 
@@ -71,7 +73,7 @@ def _told(measured: Measured) -> str:
     load = measured.load
     return (
         f"{load.per_second:8.0f} a second  p50 {load.percentile(50):6.2f} ms  p99 {load.percentile(99):6.2f} ms  "
-        f"{measured.memory_mib:5.0f} MiB  statuses {dict(load.statuses)}"
+        f"{measured.memory_mib:5.0f} MiB  {load.requests:,} answers"
     )
 
 
@@ -131,7 +133,9 @@ def _measure(command: Sequence[str], requests: Sequence[bytes], options: argpars
     with _started(command, requests[0]) as (process, port, seconds):
         run_load(port, requests, connections=options.connections, seconds=1.0)  # warm
         load = run_load(port, requests, connections=options.connections, seconds=options.seconds)
-        return Measured(load, _memory_mib(process.pid), seconds)
+        if set(load.statuses) != {200}:
+            sys.exit(f"{' '.join(command)} answered {dict(load.statuses)}; only answers of status 200 are compared")
+        return Measured(load, *_memory_mib(process.pid), seconds)
 
 
 @contextmanager
@@ -157,9 +161,11 @@ def _started(command: Sequence[str], first: bytes) -> Iterator[tuple[subprocess.
         process.wait(timeout=20)
 
 
-def _memory_mib(pid: int) -> float:
+def _memory_mib(pid: int) -> tuple[float, float]:
+    """Of all processes, and of the largest."""
     whole = psutil.Process(pid)
-    return sum(one.memory_info().rss for one in [whole, *whole.children(recursive=True)]) / 2**20
+    resident = [one.memory_info().rss / 2**20 for one in [whole, *whole.children(recursive=True)]]
+    return sum(resident), max(resident)
 
 
 def _bodies(options: argparse.Namespace) -> list[bytes]:
@@ -180,7 +186,7 @@ def _bodies(options: argparse.Namespace) -> list[bytes]:
 def _show(found: Mapping[str, Sequence[Measured]], options: argparse.Namespace) -> None:
     told = f"{options.connections} connections, {options.rounds} rounds of {options.seconds:g} s"
     print(f"\n{told}, medians; k = {options.k}")
-    table = Table("server", "answers/s", "ours is", "p50 ms", "p99 ms", "resident MiB", "first answer s")
+    table = Table("server", "answers/s", "ours is", "p50 ms", "p99 ms", "MiB in all", "of a worker", "first answer s")
     ours = statistics.median(one.load.per_second for one in next(iter(found.values())))
     for name, rounds in found.items():
         rate = statistics.median(one.load.per_second for one in rounds)
@@ -189,6 +195,7 @@ def _show(found: Mapping[str, Sequence[Measured]], options: argparse.Namespace) 
             f"{ours / rate:.1f}x",
             *(f"{statistics.median(one.load.percentile(p) for one in rounds):.2f}" for p in (50, 99)),
             f"{statistics.median(one.memory_mib for one in rounds):.0f}",
+            f"{statistics.median(one.worker_mib for one in rounds):.0f}",
             f"{statistics.median(one.start_seconds for one in rounds):.2f}",
         ]
         table.add_row(name, *cells)

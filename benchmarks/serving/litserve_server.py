@@ -3,10 +3,8 @@
     python benchmarks/serving/litserve_server.py ARTEFACT PORT
 
 As LitServe's own documentation does it: a `LitAPI` with `setup`, `decode_request`, `predict` and `encode_response`, one
-worker, no batching.
+worker, no batching. It reads annotations when it starts, so they are no text here.
 """
-
-from __future__ import annotations
 
 import sys
 from pathlib import Path
@@ -24,7 +22,7 @@ class Recommending(litserve.LitAPI):
     """A history in, the best items out."""
 
     def __init__(self, artefact: Path) -> None:
-        super().__init__()
+        super().__init__(api_path="/recommend")
         self.artefact = artefact
 
     def setup(self, device: str) -> None:
@@ -53,5 +51,5 @@ class Recommending(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(Recommending(Path(sys.argv[1])), accelerator="cpu", api_path="/recommend")
+    server = litserve.LitServer(Recommending(Path(sys.argv[1])), accelerator="cpu")
     server.run(host="127.0.0.1", port=int(sys.argv[2]), generate_client_file=False, log_level="warning")

@@ -23,7 +23,7 @@ _LINE_EVERY_SECONDS = 10.0
 
 @contextmanager
 def progress(
-    description: str, *, total: int, start: int = 0, quiet: bool = False, first_after: float = _LINE_EVERY_SECONDS
+    description: str, *, total: int, start: int = 0, quiet: bool = False, first_after: float | None = None
 ) -> Iterator[Advance]:
     """Show how far a long job is.
 
@@ -36,7 +36,7 @@ def progress(
         with _bar(description, total, start) as advance:
             yield advance
     else:
-        with _lines(description, total, start, first_after) as advance:
+        with _lines(description, total, start, _LINE_EVERY_SECONDS if first_after is None else first_after) as advance:
             yield advance
 
 

@@ -444,7 +444,7 @@ def test_a_model_is_judged_on_test_or_on_validation(prepared, taught):
     test, validation = (stages.judge(teacher, prepared, settings, on=on) for on in ("test", "validation"))
     assert (test.protocol["split"], validation.protocol["split"]) == ("test", "validation")
     assert test.mean("ndcg@10") != validation.mean("ndcg@10")
-    with pytest.raises(SettingsError, match="cases 'train' are unknown; choose test or validation"):
+    with pytest.raises(SettingsError, match="cases 'train' are unknown; choose test, validation or last_event"):
         stages.judge(teacher, prepared, settings, on="train")
 
 

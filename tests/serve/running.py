@@ -24,7 +24,8 @@ class Running:
         self.folder = folder / "model"
         if not self.folder.exists():
             FakeModel(IDS).write(self.folder)
-        settings = {"store": f"sqlite:///{folder}/events.db", "port": 0, **settings}
+        # a fast machine stores more events in a test than a server gives back unless told otherwise
+        settings = {"store": f"sqlite:///{folder}/events.db", "port": 0, "history_events": 100_000, **settings}
         command = [sys.executable, str(SCRIPT), str(self.folder), json.dumps(settings)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.log, self._come = [], threading.Condition()
