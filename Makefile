@@ -88,7 +88,10 @@ bench-serve: $(VENV)/.dev ## Requests a second over HTTP beside FastAPI + torch 
 bench-search: $(VENV)/.dev ## Milliseconds to find the best of up to a million items on one thread, and what a fast scan misses
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/search_speed.py $(ARGS)
 
-.PHONY: audit
+.PHONY: soak audit
+soak: $(VENV)/.dev ## A server under load and faults for ten minutes, and its promises; ARGS="EXPORTED --minutes 3"
+	$(BIN)/python benchmarks/soak.py $(ARGS)
+
 audit: ## Ask the advisory database about every package of constraints.txt
 	$(PYTHON) .ci/audit.py
 
