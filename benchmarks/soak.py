@@ -28,7 +28,7 @@ from soaking.ledger import Ledger, compare, stored_ids
 from soaking.load import CUT, Answers, Asker, Client, Sender
 from soaking.memory import MemoryWatch
 from soaking.models import make_tiny
-from soaking.promises import Promise, demand
+from soaking.promises import BrokenPromiseError, Promise, demand
 from soaking.server import Server
 
 _SENDERS, _ASKERS = 3, 3
@@ -58,7 +58,10 @@ class Options:
 def main() -> int:
     """Soak, print, and return the exit code."""
     options = _options()
-    promises = soak(options)
+    try:
+        promises = soak(options)
+    except BrokenPromiseError as error:
+        sys.exit(f"the server did not start: {error}")
     show(promises, Console(width=160))
     return exit_code(promises)
 
@@ -101,6 +104,8 @@ def _under_load(scene: Scene, options: Options) -> list[Promise]:
             promise.hold(lambda done=promise.done: FAULTS[done][1](scene))  # type: ignore[misc]
             print(f"{time.monotonic() - began:6.0f} s  {promise.done}: {(promise.broken or [promise.happened])[-1]}")
         memory.warm()
+        sizes = ", ".join(f"{size:.0f}" for size in memory.sizes_mib().values())
+        print(f"{time.monotonic() - began:6.0f} s  workers have {sizes} MiB, the oldest first")
         if time.monotonic() > ends:
             break
     for client in clients:
@@ -177,14 +182,14 @@ def show(promises: Sequence[Promise], console: Console) -> None:
         table.add_row(*promise.cells(), style="bold red" if promise.broken else None)
     console.print(table)
     broken = sum(len(promise.broken) for promise in promises)
-    console.print("every promise was kept" if not broken else f"{broken} promises were broken")
+    console.print("every promise was kept" if not broken else f"promises broken: {broken}")
 
 
 def _options() -> Options:
     default, parser = Options(), argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", help="what `distilrec export` wrote; none makes a tiny student")
     parser.add_argument("--minutes", type=float, default=default.minutes, help="how long; one round of faults at least")
-    parser.add_argument("--store", help="the address of a database; left out, SQLite in a temporary folder")
+    parser.add_argument("--store", help="a database, which keeps the events; left out, SQLite in a temporary folder")
     parser.add_argument("--workers", type=int, default=default.workers, help="two or more, since one is killed")
     parser.add_argument("--rate", type=float, default=default.rate, help="requests a second of each of six clients")
     parser.add_argument("--hold-seconds", type=float, default=default.hold_seconds, help="of a freeze, and of a lock")

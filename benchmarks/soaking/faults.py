@@ -25,6 +25,7 @@ from soaking.load import Answers, Id
 from soaking.models import another, copy_half, corrupt, put
 from soaking.promises import demand
 from soaking.server import Server
+from soaking.wire import MALFORMED, http_request, listed, mutated, status_of, statuses_of
 
 TAKEN, REFUSED = "a new model answers", "a new model was refused; the old one goes on"
 _DIED = "a worker died and is started again"
@@ -52,14 +53,14 @@ class Scene:
 
     def post(self, path: str, body: object) -> bytes:
         """A request as it goes over the wire."""
-        return _http(path, json.dumps(body).encode())
+        return http_request(path, json.dumps(body).encode())
 
     def ask(self, raw: bytes) -> int:
         """The status of the answer to raw bytes over a connection of their own; 0 where it was closed instead."""
         with self.server.connect() as connection:
             with suppress(ConnectionError):  # it may answer, and close, before it has read all
                 connection.sendall(raw)
-            return _status(connection)
+            return status_of(connection)
 
     def recommendation(self) -> bytes:
         """A good question with a history."""
@@ -105,7 +106,7 @@ def freeze_worker(scene: Scene) -> str:
         time.sleep(scene.hold_seconds)
     finally:
         os.kill(victim.pid, signal.SIGCONT)
-    statuses = _statuses(waiting)
+    statuses = statuses_of(waiting)
     demand(statuses.keys() == {200}, f"eight who asked meanwhile got {dict(statuses)}")
     return f"all who asked meanwhile were answered; frozen for {scene.hold_seconds:g} s"
 
@@ -152,11 +153,13 @@ def corrupt_model(scene: Scene) -> str:
 
 def send_malformed(scene: Scene) -> str:
     """Requests that are no HTTP, no JSON, or of the wrong shape, and good ones with bytes changed."""
-    raw = [*_MALFORMED.values(), *(_mutated(scene) for _ in range(50))]
+    good = {"history": [scene.draw.choice(scene.ids)], "k": 10}
+    paths = ("/recommend", "/similar")
+    raw = [*MALFORMED.values(), *(mutated(paths[number % 2], good, scene.draw) for number in range(50))]
     statuses = Counter(scene.ask(one) for one in raw)
     bad = {status: count for status, count in statuses.items() if status >= 500}
     demand(not bad, f"statuses {bad}")
-    return f"{len(raw)} requests: statuses {_listed(statuses)}"
+    return f"{len(raw)} requests: statuses {listed(statuses)}"
 
 
 def be_slow(scene: Scene) -> str:
@@ -171,9 +174,9 @@ def be_slow(scene: Scene) -> str:
         scene.still_answers("beside slow clients")
         waited = time.monotonic() - began
         demand(waited < scene.body_seconds, f"a recommendation beside slow clients took {waited:.1f} s")
-        statuses = Counter(_status(connection) for connection in connections)
+        statuses = Counter(status_of(connection) for connection in connections)
     demand(statuses.keys() <= {0, 408}, f"slow clients got {dict(statuses)}")
-    return f"statuses {_listed(statuses)} (0: closed); another client was answered in {waited * 1000:.0f} ms"
+    return f"statuses {listed(statuses)} (0: closed); another client was answered in {waited * 1000:.0f} ms"
 
 
 def hang_up(scene: Scene) -> str:
@@ -196,9 +199,9 @@ def burst(scene: Scene) -> str:
         connections = [held.enter_context(scene.server.connect()) for _ in range(300)]
         for connection in connections:
             connection.sendall(scene.recommendation())
-        statuses = _statuses(connections)
+        statuses = statuses_of(connections)
     demand(statuses.keys() <= {200, 503}, f"statuses {dict(statuses)}")
-    return f"statuses {_listed(statuses)}"
+    return f"statuses {listed(statuses)}"
 
 
 def lock_store(scene: Scene) -> str:
@@ -235,53 +238,3 @@ FAULTS: Mapping[str, tuple[str, Callable[[Scene], str]]] = {
     "the store locked by another program": ("recommendations go on; events wait or get 503", lock_store),
 }
 """By what is done: what is promised, and the deed. Done in turns, in this order."""
-
-
-def _http(path: str, body: bytes, more: str = "") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}Content-Length: {len(body)}\r\n\r\n"
-    return head.encode("ascii") + body
-
-
-_MALFORMED = {
-    "zeros": b"\x00" * 200,
-    "no HTTP": b"hello\r\n\r\n",
-    "a negative length": b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-    "no JSON": _http("/recommend", b'{"history": [1'),
-    "no UTF-8": _http("/recommend", b'{"history": ["\xff"]}'),
-    "deep": _http("/recommend", b"[" * 50_000),
-    "another type": _http("/recommend", b'{"history": 7}'),
-    "k too small": _http("/recommend", b'{"history": [1], "k": 0}'),
-    "an unknown field": _http("/recommend", b'{"histroy": [1]}'),
-    "an event without a user": _http("/events", b'{"item_id": 1}'),
-    "a lone surrogate": _http("/events", b'{"user_id": "\\ud800", "item_id": 1}'),
-    "an unknown address": _http("/nowhere", b"{}"),
-    "a body that is too large": _http("/recommend", b" " * (2 << 20)),
-    "an infinite number": _http("/similar", b'{"item_ids": [1e999]}'),
-}
-
-
-def _mutated(scene: Scene) -> bytes:
-    body = bytearray(json.dumps({"history": [scene.draw.choice(scene.ids)], "k": 10}).encode())
-    for _ in range(scene.draw.randint(1, 4)):
-        body[scene.draw.randrange(len(body))] = scene.draw.randrange(256)
-    return _http(scene.draw.choice(("/recommend", "/similar")), bytes(body))
-
-
-def _status(connection: socket.socket) -> int:
-    """The status of the answer, or 0 where the connection was closed without one."""
-    try:
-        came = connection.recv(1 << 16)
-    except ConnectionError:
-        return 0
-    return int(came.split(None, 2)[1]) if came.startswith(b"HTTP/") else 0
-
-
-def _statuses(connections: Sequence[socket.socket]) -> Counter[int]:
-    found = Counter(_status(connection) for connection in connections)
-    for connection in connections:
-        connection.close()
-    return found
-
-
-def _listed(statuses: Mapping[int, int]) -> str:
-    return ", ".join(f"{count}x {status}" for status, count in sorted(statuses.items()))

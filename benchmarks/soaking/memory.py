@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Collection
+from contextlib import suppress
 
 import psutil
 
@@ -28,11 +29,16 @@ class MemoryWatch(threading.Thread):
         """Look until it is judged."""
         while not self._ends.wait(_EVERY):
             into = self._after if self._warm else self._before
-            for worker in self._server.workers():
-                try:
-                    into[worker.pid] = max(into[worker.pid], worker.memory_info().rss / 2**20)
-                except psutil.NoSuchProcess:
-                    continue  # it was killed meanwhile
+            for pid, size in self.sizes_mib().items():
+                into[pid] = max(into[pid], size)
+
+    def sizes_mib(self) -> dict[int, float]:
+        """How large each worker is now, the oldest first."""
+        found = {}
+        for worker in self._server.workers():
+            with suppress(psutil.NoSuchProcess):  # it was killed meanwhile
+                found[worker.pid] = worker.memory_info().rss / 2**20
+        return found
 
     def warm(self) -> None:
         """From now on nothing is new to the server."""

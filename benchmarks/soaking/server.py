@@ -34,8 +34,12 @@ class Server:
         self._come = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.port = int(self.wait_for("listening", 1, 30)["port"])
-        self.wait_for("ready", workers, 30)
+        try:
+            self.port = int(self.wait_for("listening", 1, 30)["port"])
+            self.wait_for("ready", workers, 30)
+        except BaseException:
+            self._end()
+            raise
 
     def _read(self) -> None:
         for line in self.process.stderr or ():
@@ -53,10 +57,11 @@ class Server:
         ends = time.monotonic() + seconds
         with self._come:
             while len(found := [line for line in self._log if line["message"] == message]) < count:
-                left = ends - time.monotonic()
-                if left <= 0 or self.process.poll() is not None:
-                    newest = [line["message"] for line in self._log[-3:]]
-                    raise BrokenPromiseError(f"the log lacks {message!r} after {seconds:g} s; it ends with {newest}")
+                left, code = ends - time.monotonic(), self.process.poll()
+                if left <= 0 or (code is not None and not self._reader.is_alive()):
+                    when = f"after {seconds:g} s" if code is None else f"and the server has ended with {code}"
+                    newest = "; ".join(line["message"] for line in self._log[-2:])
+                    raise BrokenPromiseError(f"the log lacks {message!r} {when}; it ends with: {newest}")
                 self._come.wait(min(left, 0.5))
         return found[-1]
 
@@ -83,6 +88,10 @@ class Server:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        """Kill it unless it has ended; its workers die with it."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

@@ -39,7 +39,7 @@ def test_an_acknowledged_event_that_the_store_lacks_is_reported_and_fails_the_so
     printed = capsys.readouterr().out
     assert "BROKEN: 2 acknowledged" in printed
     assert "0 of 1" in printed
-    assert "1 promises were broken" in printed
+    assert "promises broken: 1" in printed
 
 
 def test_events_that_are_there_twice_or_were_never_sent_are_told_from_those_whose_answer_was_cut_off():
