@@ -171,6 +171,7 @@ def judge_answers(answers: Answers, seconds: float) -> str:
     told = ", ".join(f"{by_status[status]} {names[status]}" for status in sorted(by_status))
     bad = {key: count for key, count in answers.statuses.items() if key[1] not in _EXPECTED}
     demand(not bad, f"{told}; {bad}")
+    demand(not answers.mute, f"{told}; {answers.mute} x 503 without Retry-After")
     demand(not answers.unexcused, f"{told}; {answers.unexcused} broken off though no worker had been killed")
     return f"{total} requests, {total / seconds:.0f} a second: {told}"
 

@@ -28,6 +28,8 @@ class Answers:
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
     unexcused: int = 0
     """Connections that broke though no worker had been killed."""
+    mute: int = 0
+    """Answers with status 503 that did not say when to come back."""
     _killed_at: float = -_EXCUSED
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -35,9 +37,10 @@ class Answers:
         """Say that a worker is being killed."""
         self._killed_at = time.monotonic()
 
-    def count(self, route: str, status: int) -> None:
+    def count(self, route: str, status: int, *, retry_after: str | None = None) -> None:
         """Count an answer."""
         with self._lock:
+            self.mute += status == 503 and retry_after is None
             self.statuses[route, status] += 1
             self.unexcused += status == CUT and time.monotonic() > self._killed_at + _EXCUSED
 
@@ -72,18 +75,19 @@ class Client(threading.Thread):
 
     def ask(self, method: str, path: str, body: object) -> int:
         """The status of an answer."""
+        retry_after = None
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_LONGEST_ANSWER)
             self._connection.request(method, path, None if body is None else json.dumps(body))
             answer = self._connection.getresponse()
             answer.read()
-            status = answer.status
+            status, retry_after = answer.status, answer.getheader("Retry-After")
         except (OSError, http.client.HTTPException):
             status = CUT
             self._close()
         route = "/users/ID" if path.startswith("/users/") else path
-        self._answers.count(f"{method} {route}", status)
+        self._answers.count(f"{method} {route}", status, retry_after=retry_after)
         return status
 
     def stop(self) -> None:

@@ -55,11 +55,18 @@ def test_events_that_are_there_twice_or_were_never_sent_are_told_from_those_whos
 def test_a_good_request_that_is_refused_breaks_a_promise_and_503_does_not(status):
     answers = Answers()
     for one in (200, 200, 503):
-        answers.count("POST /recommend", one)
+        answers.count("POST /recommend", one, retry_after="1")
     assert judge_answers(answers, seconds=3) == "3 requests, 1 a second: 2 x 200, 1 x 503"
     answers.count("POST /recommend", status)
     with pytest.raises(BrokenPromiseError, match=rf"\('POST /recommend', {status}\): 1"):
         judge_answers(answers, seconds=3)
+
+
+def test_a_503_has_to_say_when_to_come_back():
+    answers = Answers()
+    answers.count("POST /events", 503)
+    with pytest.raises(BrokenPromiseError, match="1 x 503 without Retry-After"):
+        judge_answers(answers, seconds=1)
 
 
 def test_only_a_killed_worker_may_break_connections_off():
