@@ -131,7 +131,7 @@ def copy_in_two_halves(scene: Scene) -> str:
     put(made, server.folder)
     shutil.rmtree(made)
     server.wait_for(TAKEN, taken + server.workers_wanted, _PATIENCE)
-    return "refused by every worker, with the reason; taken once it was whole"
+    return "refused, with the reason; taken by every worker once it was whole"
 
 
 def corrupt_model(scene: Scene) -> str:

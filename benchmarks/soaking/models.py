@@ -44,12 +44,15 @@ def put(source: Path, served: Path) -> None:
 
 
 def copy_half(source: Path, served: Path) -> None:
-    """Copy over the served folder, file by file, and stop in the middle of the weights."""
+    """Copy over the served folder, file by file, and leave the weights half copied.
+
+    They come first: they may be the same in both, and with the other files new the folder would be whole for a moment.
+    """
+    whole = (source / TENSORS).read_bytes()
+    (served / TENSORS).write_bytes(whole[: len(whole) // 2])
     for file in source.iterdir():
         if file.name != TENSORS:
             shutil.copy(file, served / file.name)
-    whole = (source / TENSORS).read_bytes()
-    (served / TENSORS).write_bytes(whole[: len(whole) // 2])
 
 
 def corrupt(folder: Path) -> None:
