@@ -18,6 +18,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -101,8 +102,8 @@ def _under_load(scene: Scene, options: Options) -> list[Promise]:
             if promise.times and time.monotonic() > ends:
                 break
             time.sleep(options.pause_seconds)
-            promise.hold(lambda done=promise.done: FAULTS[done][1](scene))  # type: ignore[misc]
-            print(f"{time.monotonic() - began:6.0f} s  {promise.done}: {(promise.broken or [promise.happened])[-1]}")
+            happened = promise.hold(partial(FAULTS[promise.done][1], scene))
+            print(f"{time.monotonic() - began:6.0f} s  {promise.done}: {happened}", flush=True)
         memory.warm()
         sizes = ", ".join(f"{size:.0f}" for size in memory.sizes_mib().values())
         print(f"{time.monotonic() - began:6.0f} s  workers have {sizes} MiB, the oldest first")

@@ -125,11 +125,13 @@ def copy_in_two_halves(scene: Scene) -> str:
     server, made = scene.server, scene.new_model()
     taken, refused = server.count(TAKEN), server.count(REFUSED)
     copy_half(made, server.folder)
-    server.wait_for(REFUSED, refused + server.workers_wanted, _PATIENCE)
-    scene.still_answers("while a model was half copied")
-    demand(server.count(TAKEN) == taken, "a half copied model was taken")
-    put(made, server.folder)
-    shutil.rmtree(made)
+    try:
+        server.wait_for(REFUSED, refused + server.workers_wanted, _PATIENCE)
+        scene.still_answers("while a model was half copied")
+        demand(server.count(TAKEN) == taken, "a half copied model was taken")
+    finally:  # the faults that follow find a whole folder, whatever came of this one
+        put(made, server.folder)
+        shutil.rmtree(made)
     server.wait_for(TAKEN, taken + server.workers_wanted, _PATIENCE)
     return "refused, with the reason; taken by every worker once it was whole"
 
@@ -142,12 +144,14 @@ def corrupt_model(scene: Scene) -> str:
     shutil.copytree(server.folder, kept)
     corrupt(made)
     put(made, server.folder)
-    server.wait_for(REFUSED, refused + server.workers_wanted, _PATIENCE)
-    scene.still_answers("after a corrupt model came")
-    demand(server.count(TAKEN) == taken, "a corrupt model was taken")
-    put(kept, server.folder)
-    for folder in (made, kept):
-        shutil.rmtree(folder)
+    try:
+        server.wait_for(REFUSED, refused + server.workers_wanted, _PATIENCE)
+        scene.still_answers("after a corrupt model came")
+        demand(server.count(TAKEN) == taken, "a corrupt model was taken")
+    finally:
+        put(kept, server.folder)
+        for folder in (made, kept):
+            shutil.rmtree(folder)
     return "refused by every worker, with the reason; the old one went on"
 
 

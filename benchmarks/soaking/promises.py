@@ -20,13 +20,15 @@ class Promise:
     times: int = 0
     broken: list[str] = field(default_factory=list)
 
-    def hold(self, work: Callable[[], str]) -> None:
-        """Do it once more, and note what happened."""
+    def hold(self, work: Callable[[], str]) -> str:
+        """Do it once more; note and return what happened."""
         self.times += 1
         try:
             self.happened = work()
         except (BrokenPromiseError, OSError) as error:
             self.broken.append(str(error) or type(error).__name__)
+            return f"BROKEN: {self.broken[-1]}"
+        return self.happened
 
     def cells(self) -> tuple[str, str, str, str]:
         """As it is printed."""

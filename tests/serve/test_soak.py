@@ -30,7 +30,7 @@ def test_an_acknowledged_event_that_the_store_lacks_is_reported_and_fails_the_so
         return compared.told()
 
     promise = Promise("the ledger", "nothing is lost")
-    promise.hold(kept)
+    assert promise.hold(kept).startswith("BROKEN: 2 acknowledged")
     assert promise.broken == [
         "2 acknowledged, 0 more kept whose answer was cut off; 1 lost (run-2), 0 twice, 0 never sent"
     ]
@@ -40,6 +40,12 @@ def test_an_acknowledged_event_that_the_store_lacks_is_reported_and_fails_the_so
     assert "BROKEN: 2 acknowledged" in printed
     assert "0 of 1" in printed
     assert "promises broken: 1" in printed
+
+
+def test_a_promise_that_was_broken_once_stays_broken_and_what_happens_next_is_still_told():
+    promise = Promise("fault", "nothing", broken=["it fell over"], times=1)
+    assert promise.hold(lambda: "it stood") == "it stood"
+    assert promise.cells() == ("fault", "nothing", "BROKEN: it fell over", "1 of 2")
 
 
 def test_events_that_are_there_twice_or_were_never_sent_are_told_from_those_whose_answer_was_cut_off():
