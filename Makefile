@@ -11,11 +11,14 @@ TORCH := torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench bench-train bench-evaluate bench-evaluate-speed bench-evaluate-large bench-teachers bench-distil bench-extract bench-quality bench-large bench-compress bench-compress-methods bench-peers bench-peers-speed bench-serve bench-search image-check docs constraints clean
+.PHONY: help venv demo test check bench soak audit image-check docs constraints clean
+.PHONY: bench-train bench-evaluate bench-evaluate-speed bench-evaluate-large bench-encode bench-teachers bench-quality
+.PHONY: bench-distil bench-extract bench-large bench-compress bench-compress-methods bench-peers bench-peers-speed
+.PHONY: bench-search bench-runtime bench-serve
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
-	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1|/p' Makefile | awk -F'|' '{ printf "%-23s %s\n", $$1, $$2 }'
 	@echo "TORCH_INDEX is where torch alone is fetched from, for a build without CUDA, say."
 
 venv: $(VENV)/.dev ## Build .venv with everything for development
@@ -32,10 +35,7 @@ check: $(VENV)/.dev ## What CI runs: lint, format, types, tests
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
 
-bench: $(VENV)/.bench ## Run every benchmark
-	@set -e; for file in benchmarks/*.py; do \
-	  if [ ! -f "$$file" ]; then echo "there are no benchmarks yet"; exit 1; fi; \
-	  echo "== $$file"; $(BIN)/python "$$file"; done
+bench: bench-train bench-evaluate-speed bench-evaluate-large bench-encode bench-search bench-large bench-teachers ## All that need no ARGS (hours)
 
 bench-train: $(VENV)/.dev ## Time one epoch of training beside the plain way
 	$(BIN)/python benchmarks/train_speed.py $(ARGS)
@@ -75,10 +75,10 @@ bench-peers: $(VENV)/.dev ## RecTools, RecBole and implicit beside our models, o
 
 bench-peers-speed: $(VENV)/.dev ## Seconds an epoch of the same SASRec in RecTools, RecBole and here, in turns
 	$(BIN)/python benchmarks/peers/training_speed.py $(ARGS)
+
 bench-compress: $(VENV)/.dev ## Every compression side by side: bytes, time, energy, quality; ARGS="runs/beauty --max-size 1MB"
 	$(BIN)/python benchmarks/compress.py $(ARGS)
 
-.PHONY: bench-runtime
 bench-runtime: $(VENV)/.dev ## Milliseconds from ids to ranked ids without torch and with it; ARGS names exported folders
 	$(BIN)/python benchmarks/runtime_speed.py $(ARGS)
 
@@ -88,7 +88,6 @@ bench-serve: $(VENV)/.dev ## Requests a second over HTTP beside FastAPI + torch 
 bench-search: $(VENV)/.dev ## Milliseconds to find the best of up to a million items on one thread, and what a fast scan misses
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/search_speed.py $(ARGS)
 
-.PHONY: soak audit
 soak: $(VENV)/.dev ## A server under load and faults for ten minutes, and its promises; ARGS="EXPORTED --minutes 3"
 	$(BIN)/python benchmarks/soak.py $(ARGS)
 
