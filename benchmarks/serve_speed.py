@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,7 +146,7 @@ def _started(command: Sequence[str], first: bytes) -> Iterator[tuple[subprocess.
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     began = time.perf_counter()
-    process = subprocess.Popen([*command, str(port)], env={**os.environ, **_ONE_THREAD})
+    process = subprocess.Popen([*command, str(port)], env={**os.environ, **_ONE_THREAD}, start_new_session=True)
     try:
         while True:
             try:
@@ -159,6 +160,8 @@ def _started(command: Sequence[str], first: bytes) -> Iterator[tuple[subprocess.
     finally:
         process.terminate()
         process.wait(timeout=20)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # LitServe leaves its workers behind
 
 
 def _memory_mib(pid: int) -> tuple[float, float]:
