@@ -3,7 +3,8 @@
 - all that an artefact has (`distilrec.artifact`); the item table lies there alone, in its stored form.
 - `encoder.onnx`: the vectors of a history and its length in, what the user wants next out (decision 0017).
 - `all_in_one.onnx`: row numbers of a history in, the best items out, for where nothing may stand beside a graph.
-- `export.json`: which table is read and which is ranked by, digests of all of these, and the parity certificate.
+- `parity.json`: the certificate of how far the graphs are from the model.
+- `export.json`: which table a history is looked up in, how long a history is read, and digests of the others.
 """
 
 from __future__ import annotations
