@@ -1,6 +1,6 @@
 """Teachers of every kind on one data set: validation and test figures in one table.
 
-    python benchmarks/teachers.py recipes/teachers/beauty.yaml
+    python benchmarks/teachers.py recipes/teachers/beauty.yaml [--only REGEX]
 
 Each teacher is trained once: interrupted, the same command goes on where it stopped; done, it prints the table again.
 Everything was chosen on validation. Test is looked at when all teachers are done.
@@ -9,6 +9,7 @@ Everything was chosen on validation. Test is looked at when all teachers are don
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from pydantic import Field
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from distilrec.config import Settings, load_yaml, parse
 from distilrec.encode.settings import EncodeSettings
+from distilrec.errors import SettingsError
 from distilrec.evaluate.compare import compare
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.files import read_json, write_json
@@ -42,6 +44,14 @@ class Bench(Settings):
     """Each teacher's name in the table and its settings; `{kind: saved, model: NAME}` means another of these."""
     compare: tuple[tuple[str, str], ...] = Field(())
     """Pairs of names to compare by a paired bootstrap over users."""
+
+    def only(self, pattern: str) -> Bench:
+        """The same with fewer teachers."""
+        kept = {name: stage for name, stage in self.teachers.items() if re.fullmatch(pattern, name)}
+        if not kept:
+            raise SettingsError(f"no teacher is called {pattern!r}; there are: {', '.join(self.teachers)}")
+        pairs = tuple(pair for pair in self.compare if all(name in kept for name in pair))
+        return self.model_copy(update={"teachers": kept, "compare": pairs})
 
 
 class Work:
@@ -144,10 +154,12 @@ def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path, nargs="*", default=_RECIPES, help="which data and which teachers")
+    parser.add_argument("--only", metavar="REGEX", help="only teachers whose whole name this matches")
     parser.add_argument("--out", type=Path, default=Path("runs/teachers"), help="where to keep everything")
     options = parser.parse_args()
     for recipe in options.recipe:
-        Work(parse(Bench, load_yaml(recipe), where=str(recipe)), options.out / recipe.stem).run()
+        bench = parse(Bench, load_yaml(recipe), where=str(recipe))
+        Work(bench if options.only is None else bench.only(options.only), options.out / recipe.stem).run()
 
 
 if __name__ == "__main__":
