@@ -133,7 +133,7 @@ class _FusedCatalogueLoss(torch.autograd.Function):
             found = _chunk_loss(place, weights, buffer[:, : len(part)])
             total, hard, soft = total + found.total, hard + found.hard.sum(), soft + found.soft.sum()
             gradient_history[rows] = found.by_logits @ student[1]
-            gradient_items += found.by_logits.T @ part
+            _add_product(gradient_items, found.by_logits.T, part)
             if found.level is not None:
                 gradient_history[rows] -= found.level[:, None] * tail_vector
                 by_tail += found.level @ part.float()
@@ -197,6 +197,14 @@ class _Found:
     soft: Tensor  # [c]; 0 where the teacher is silent
     by_logits: Tensor  # the gradient of `total` by the logits, [c, N], but for
     level: Tensor | None  # how much of the teacher's tail is to be taken from a row's, [c]
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add `left @ right` to a float32 matrix: in one pass where the product is of float32 as well."""
+    if left.dtype == total.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
 
 
 def _column(weight: Tensor | float, like: Tensor) -> Tensor | float:
