@@ -43,7 +43,7 @@ def main() -> None:
     found = search(subject, told.run / "compressed", Search(budget, everything=told.all, trainings=told.trainings))
     ship(found, subject)
     show_found(found)
-    show_test(judge_once(found, subject))
+    show_test(*judge_once(found, subject))
     if told.items:
         print(f"\n{told.items:,} items: the student's table and made-up rows; one thread, histories as above")
         large_catalogue(subject, told.items)

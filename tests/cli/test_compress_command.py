@@ -14,7 +14,7 @@ def quick_costs(monkeypatch):
 
 @pytest.mark.usefixtures("quick_costs")
 def test_points_choice_and_reason_are_printed_and_test_only_when_asked(command, copied):
-    options = ["--max-size", "1MB", "--max-loss", "20%", "--trainings", 0]
+    options = ["--max-size", "1MB", "--max-loss", "20%", "--by", "mean", "--trainings", 0]
     called = command("compress", copied, *options)
     assert called.code == 0
     assert "Chosen: " in called.out
@@ -22,7 +22,7 @@ def test_points_choice_and_reason_are_printed_and_test_only_when_asked(command, 
     assert "Left out:" in called.out
     assert f"The chosen model is in {copied / 'compressed' / 'artefact'}" in called.out.replace("\n", "")
     assert "On test" not in called.out
-    assert command("compress", copied, *options, "--test").out.count("On test: ") == 1
+    assert command("compress", copied, *options, "--test").out.count("On test: ") == 2
     weighed = command("size", copied)
     assert "compressed/points/int8" in weighed.out
     assert command("recommend", copied / "compressed").code == 0
@@ -44,6 +44,7 @@ def test_a_budget_that_nothing_meets_names_the_nearest(command, copied):
         ([], "a budget limits something: give a size, a latency, an energy or a loss"),
         (["--max-size", "0MB"], "size_bytes: Input should be greater than 0"),
         (["--max-size", "1 stone"], "expected a number and a unit, such as 1MB"),
+        (["--max-loss", "1%", "--by", "luck"], "by: Input should be 'shown' or 'mean'"),
         (["--max-loss", "1"], "expected a share below all, such as 1% or 0.01"),
         (["--max-size", "1MB", "--prefer", "beauty"], "--prefer 'beauty' is unknown; choose quality, size, latency"),
     ],

@@ -24,8 +24,12 @@ def test_losses_are_shares_or_per_cent_and_energies_joules_or_millijoules():
     assert budget(latency_ms=0.5).latency_ms == 0.5
 
 
-def test_a_loss_of_nothing_is_a_budget():
-    assert budget(loss="0%").loss == 0
+def test_a_loss_of_nothing_is_a_budget_for_the_mean():
+    assert budget(loss="0%", by="mean").loss == 0
+
+
+def test_a_loss_has_to_be_shown_unless_the_mean_will_do():
+    assert (budget(loss="1%").by, budget(loss="1%", by="mean").by) == ("shown", "mean")
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,8 @@ def test_a_loss_of_nothing_is_a_budget():
         ({"latency_ms": 0.0}, "latency_ms: Input should be greater than 0"),
         ({"loss": "1"}, "largest loss is given as '1'; expected a share below all, such as 1% or 0.01"),
         ({"loss": "-1%"}, "largest loss is given as '-1%'"),
+        ({"loss": "0"}, "no test shows that nothing at all is lost; allow a little, such as 0.5%, or take --by mean"),
+        ({"size": "1MB", "by": "luck"}, "by: Input should be 'shown' or 'mean'"),
         ({"loss": "1 kg"}, "largest loss is given as '1 kg'"),
     ],
 )

@@ -7,7 +7,7 @@ from distilrec.compress.budget import Budget
 from distilrec.compress.frontier import choose
 from distilrec.compress.walk import hopeless, order, why_not_train, won_back
 
-FIRST = point("first", 1000)
+FIRST = point("first", 1000, p=0.0)
 
 
 def why(untrained, budget, wanted="size"):
@@ -40,7 +40,7 @@ def test_what_training_cannot_make_the_chosen_point_is_left_out(untrained, budge
 
 
 def test_what_takes_as_much_energy_is_left_out():
-    first, other = point("first", joules=1.0), point("other", 100, loss=0.3, joules=0.99)
+    first, other = point("first", joules=1.0, p=0.0), point("other", 100, loss=0.3, joules=0.99)
     choice = choose([first], Budget(loss=0.01), "energy")
     assert "takes no less energy than first" in why_not_train(other, Budget(loss=0.01), choice, "energy")
     frugal = point("frugal", 100, loss=0.3, joules=0.5)

@@ -17,6 +17,8 @@ from distilrec.tune.compression import Search, search
 from distilrec.tune.shipping import judge_once, page, ship
 from distilrec.tune.subject import subject_of
 
+BUDGET = Budget(loss=0.05, by="mean")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _pretended_costs():
@@ -47,7 +49,7 @@ def searched(run, told, **given):
 def done(finished, tmp_path_factory):
     """A search in which up to two points are trained again; not to be changed."""
     run = shutil.copytree(finished.folder, tmp_path_factory.mktemp("compress") / "run")
-    subject, found, said = searched(run, Search(Budget(loss=0.05), trainings=2))
+    subject, found, said = searched(run, Search(BUDGET, trainings=2))
     ship(found, subject, say=said.append)
     return run, subject, found, said
 
@@ -103,7 +105,7 @@ def test_a_second_search_tries_nothing_again(done):
     run, subject, found, said = done
     assert "points/int8" in worked(said)
     again = []
-    second = search(subject, run / "compressed", Search(Budget(loss=0.05), trainings=2), say=again.append, quiet=True)
+    second = search(subject, run / "compressed", Search(BUDGET, trainings=2), say=again.append, quiet=True)
     assert worked(again) == []
     assert second.points == found.points
 
@@ -158,9 +160,18 @@ def test_what_does_not_apply_is_told_and_is_no_point(copied, monkeypatch):
 
 def test_test_is_looked_at_for_the_chosen_point_alone(done):
     _, subject, found, _ = done
-    compared = judge_once(found, subject)
-    assert compared.names == (found.choice.nearest.name, "the uncompressed student")
+    compared, not_worse = judge_once(found, subject)
+    assert compared.names == not_worse.names == (found.choice.nearest.name, "the uncompressed student")
+    assert not_worse.margin == found.budget.loss
     assert sorted(path.name for path in (found.folder / "test").iterdir()) == ["chosen", "uncompressed"]
+
+
+def test_what_is_chosen_is_shown_unless_the_mean_was_to_do(done):
+    run, subject, by_mean, _ = done
+    shown = search(subject, run / "compressed", Search(Budget(loss=0.05), trainings=2), say=str, quiet=True)
+    assert shown.choice.point.loss_p < 0.05
+    assert shown.choice.point.size_bytes >= by_mean.choice.point.size_bytes
+    assert shown.points[0].loss_p == 0
 
 
 def test_an_artefact_with_its_data_and_knowledge_is_compressed_like_a_run(finished, tmp_path):

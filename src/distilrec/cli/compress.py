@@ -25,6 +25,9 @@ def compress(
     ] = None,
     max_energy: Annotated[str | None, typer.Option(help="Energy of a thousand requests: 0.5J, 500mJ.")] = None,
     max_loss: Annotated[str | None, typer.Option(help="Share of quality on validation: 1% or 0.01.")] = None,
+    by: Annotated[
+        str, typer.Option(help="What a loss is judged by: shown (a test rules out a larger one) or its mean.")
+    ] = "shown",
     prefer: Annotated[
         str | None,
         typer.Option(
@@ -65,7 +68,7 @@ def compress(
     from distilrec.tune.shipping import judge_once, ship
     from distilrec.tune.subject import subject_of
 
-    budget = budget_from(size=max_size, latency_ms=max_latency_ms, energy=max_energy, loss=max_loss)
+    budget = budget_from(size=max_size, latency_ms=max_latency_ms, energy=max_energy, loss=max_loss, by=by)
     wanted = _preference(prefer)
     if out is None and not (run / "recipe.yaml").is_file() and run.is_dir():
         raise SettingsError(f"{run} is no run's folder, so say where points go: --out FOLDER")
@@ -77,7 +80,7 @@ def compress(
     ship(found, subject)
     show_found(found)
     if test:
-        show_test(judge_once(found, subject))
+        show_test(*judge_once(found, subject))
 
 
 def _preference(text: str | None) -> Preference | None:

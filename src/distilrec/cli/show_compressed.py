@@ -9,6 +9,7 @@ import typer
 from distilrec.cli.show import print_table
 from distilrec.compress.told import PLOT, cells
 from distilrec.evaluate.compare import Comparison
+from distilrec.evaluate.verdicts import NonInferiority
 
 if TYPE_CHECKING:  # it loads torch
     from distilrec.tune.compression import Found
@@ -31,7 +32,9 @@ def show_found(found: Found) -> None:
         typer.echo(f"No model was chosen; every point is in {found.folder / 'points'}.")
 
 
-def show_test(compared: Comparison) -> None:
-    """What test says of the chosen point."""
-    sentence = compared.sentence()
-    typer.echo(f"\nOn test: {sentence[0].upper()}{sentence[1:]}.")
+def show_test(compared: Comparison, not_worse: NonInferiority | None) -> None:
+    """What test says of the chosen point, and of the loss that the budget allows."""
+    for found in (compared, not_worse):
+        if found is not None:
+            sentence = found.sentence()
+            typer.echo(f"\nOn test: {sentence[0].upper()}{sentence[1:]}.")

@@ -12,6 +12,8 @@ from distilrec.config import Settings, parse
 from distilrec.errors import SettingsError
 
 Preference = Literal["quality", "size", "latency", "energy"]
+Evidence = Literal["shown", "mean"]
+LIMITS = ("size_bytes", "latency_ms", "energy_joules", "loss")
 
 _BYTES: Mapping[str, int] = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20}
 _JOULES: Mapping[str, float] = {"": 1.0, "j": 1.0, "mj": 1e-3}
@@ -29,11 +31,17 @@ class Budget(Settings):
     """Joules for a thousand requests."""
     loss: float | None = Field(None, ge=0, lt=1)
     """Share of the uncompressed model's quality on validation that may be lost."""
+    by: Evidence = "shown"
+    """What a loss is judged by: a test that has to rule out a larger one, or its mean alone."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> Self:
-        if all(getattr(self, name) is None for name in type(self).model_fields):
+        if all(getattr(self, name) is None for name in LIMITS):
             raise ValueError("a budget limits something: give a size, a latency, an energy or a loss")
+        if self.loss == 0 and self.by == "shown":
+            raise ValueError(
+                "no test shows that nothing at all is lost; allow a little, such as 0.5%, or take --by mean"
+            )
         return self
 
     @property
@@ -42,7 +50,9 @@ class Budget(Settings):
         return "quality" if self.loss is None else "size"
 
 
-def budget_from(*, size: str | None, latency_ms: float | None, energy: str | None, loss: str | None) -> Budget:
+def budget_from(
+    *, size: str | None, latency_ms: float | None, energy: str | None, loss: str | None, by: str = "shown"
+) -> Budget:
     """A budget from what people write: sizes in B, kB, MB, GB, KiB, MiB; energy in J or mJ; a loss as 1% or 0.01.
 
     Raises:
@@ -53,6 +63,7 @@ def budget_from(*, size: str | None, latency_ms: float | None, energy: str | Non
         "latency_ms": latency_ms,
         "energy_joules": None if energy is None else _in_units(energy, "energy", _JOULES, "0.5J or 500mJ"),
         "loss": None if loss is None else _share(loss),
+        "by": by,
     }
     return parse(Budget, values, where="budget")
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from distilrec.compress.budget import Budget, Preference, size_text
-from distilrec.evaluate.compare import metric_title
+from distilrec.compress.budget import LIMITS, Budget, Preference, size_text
+from distilrec.evaluate.compare import metric_title, p_value_text
 
 NOISE = 0.05
 """Times and energies that differ by less than this share are taken as equal: two runs of one model differ as much."""
+LEVEL = 0.95
+"""Of intervals, and with which a loss beyond the limit has to be ruled out."""
 
-_LIMITS = ("size_bytes", "latency_ms", "energy_joules", "loss")
+Standing = Literal["shown", "mean only", "no"]
+
 _COST_OF = {"quality": "loss", "size": "size_bytes", "latency": "latency_ms", "energy": "energy_joules"}
 _BEST = {
     "quality": "loses least",
@@ -46,6 +50,9 @@ class Point:
     """Upper bound."""
     trained: bool
     """Whether it was trained once more."""
+    loss_p: float | None = None
+    """How easily chance alone makes a point that loses more than the budget allows look this good: the p-value of a
+    non-inferiority test, corrected for all points tried. None where no loss is limited."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ def frontier(points: Sequence[Point]) -> list[Point]:
 
 def dominates(a: Point, b: Point) -> bool:
     """Whether a is no worse than b in anything that was measured, and better in something."""
-    return not any(_worse(a, b, name) for name in _LIMITS) and any(_worse(b, a, name) for name in _LIMITS)
+    return not any(_worse(a, b, name) for name in LIMITS) and any(_worse(b, a, name) for name in LIMITS)
 
 
 def _worse(a: Point, b: Point, name: str) -> bool:
@@ -78,16 +85,31 @@ def _worse(a: Point, b: Point, name: str) -> bool:
     return bool(ours > theirs * (1 + NOISE) if noisy else ours > theirs)
 
 
+def standing(point: Point, budget: Budget) -> Standing | None:
+    """Whether a point is shown to keep the limit of loss, keeps it by its mean only, or does not; none without one."""
+    if budget.loss is None:
+        return None
+    if point.loss_p is not None and point.loss_p < 1 - LEVEL:
+        return "shown"
+    return "mean only" if point.loss <= budget.loss else "no"
+
+
 def excesses(point: Point, budget: Budget) -> dict[str, float]:
-    """By how much a point breaks each limit: a share of the limit, and of a loss what is lost beyond it."""
+    """By how much a point breaks each limit: a share of the limit, and of a loss what is lost beyond it.
+
+    Where a loss has to be shown, what may be lost counts, the upper bound, and a mean within the limit does not do.
+    """
     found: dict[str, float] = {}
-    for name in _LIMITS:
+    for name in ("size_bytes", "latency_ms", "energy_joules"):
         limit, value = getattr(budget, name), getattr(point, name)
-        if limit is None or value is None:
-            continue
-        over = value - limit if name == "loss" else value / limit - 1
-        if over > 0:
-            found[name] = over
+        if limit is not None and value is not None and value > limit:
+            found[name] = value / limit - 1
+    if budget.loss is None or standing(point, budget) == "shown":
+        return found
+    if budget.by == "shown":
+        found["loss"] = max(point.loss_high - budget.loss, 0.0)
+    elif point.loss > budget.loss:
+        found["loss"] = point.loss - budget.loss
     return found
 
 
@@ -100,7 +122,8 @@ def choose(points: Sequence[Point], budget: Budget, prefer: Preference | None = 
     within = [point for point in points if not excesses(point, budget)]
     if within:
         ordered = sorted(within, key=lambda point: _order(point, wanted))
-        return Choice(ordered[0], ordered[0], (_why(ordered, wanted, len(points)), *_beside(ordered[0], points)))
+        best, why = ordered[0], _why(ordered, wanted, len(points))
+        return Choice(best, best, (why, *_beside(best, points), *_how_sure(best, points, budget, wanted)))
     nearest = min(points, key=lambda point: _badness(point, budget))
     return Choice(None, nearest, (_none_keeps(points, budget), _how_near(nearest, budget)))
 
@@ -140,16 +163,41 @@ def _beside(chosen: Point, points: Sequence[Point]) -> list[str]:
 
 def _none_keeps(points: Sequence[Point], budget: Budget) -> str:
     broken = {name for point in points for name in excesses(point, budget)}
-    alone = [name for name in _LIMITS if all(name in excesses(point, budget) for point in points)]
+    alone = [name for name in LIMITS if all(name in excesses(point, budget) for point in points)]
     told_of = [f"no point keeps {_limit_text(name, budget)}" for name in alone]
     ways = f": {'; '.join(told_of)}" if told_of else f"; each breaks at least one of {len(broken)} limits"
     return f"None of {len(points)} points keeps the budget{ways}."
 
 
 def _how_near(nearest: Point, budget: Budget) -> str:
-    over = excesses(nearest, budget)
-    told_of = [f"{_value_text(name, nearest)}, where {_limit_text(name, budget)} is allowed" for name in over]
-    return f"Nearest: {nearest.name} with {' and '.join(told_of)}. Allow that, or add candidates (--try)."
+    told_of = [
+        f"{_value_text(name, nearest)}{_at_worst(name, nearest, budget)}, where {_limit_text(name, budget)} is allowed"
+        for name in excesses(nearest, budget)
+    ]
+    by_mean = ", take the mean's word for it (--by mean)" if standing(nearest, budget) == "mean only" else ""
+    return f"Nearest: {nearest.name} with {' and '.join(told_of)}. Allow that{by_mean}, or add candidates (--try)."
+
+
+def _at_worst(name: str, nearest: Point, budget: Budget) -> str:
+    return f" that may be {100 * nearest.loss_high:.2f} %" if name == "loss" and budget.by == "shown" else ""
+
+
+def _how_sure(best: Point, points: Sequence[Point], budget: Budget, wanted: Preference) -> list[str]:
+    """What a test says of the chosen point's loss, and which better point only its mean speaks for."""
+    if budget.loss is None or best is points[0] or best.loss_p is None:
+        return []
+    limit, test = f"{100 * budget.loss:g} %", f"{p_value_text(best.loss_p)}, corrected for {len(points) - 1} points"
+    if standing(best, budget) != "shown":
+        return [
+            f"Its mean loss is within {limit}, but more is not ruled out ({test}): it may lose more on other users."
+        ]
+    sure = f"That it loses no more than {limit} is shown ({test})."
+    if budget.by == "mean":
+        return [sure]
+    by_mean = choose(points, budget.with_changes(by="mean"), wanted).nearest
+    if by_mean is best:
+        return [sure]
+    return [sure, f"By its mean alone {by_mean.name} would do, {told(by_mean)}: --by mean takes it."]
 
 
 def told(point: Point) -> str:

@@ -18,13 +18,13 @@ from distilrec.compress.ladder import FIRST, Candidate, Rung, ladder
 from distilrec.compress.told import note
 from distilrec.compress.walk import PATIENCE, hopeless, order, why_not_train, won_back
 from distilrec.energy import EnergySettings
-from distilrec.errors import ArtifactError, SettingsError
-from distilrec.evaluate.compare import Comparison, compare
+from distilrec.errors import ArtifactError
 from distilrec.files import read_json, write_json
 from distilrec.progress import progress
 from distilrec.run.finished import outside_ids
 from distilrec.run.folder import RunFolder, Say, seconds_of_stage
 from distilrec.tune.costs import Cost, Requests, machine, measure_costs
+from distilrec.tune.judging import Judged, corrected_p_values, judged, point_of
 from distilrec.tune.points import Tried, attempt, what_decides
 from distilrec.tune.subject import Subject
 
@@ -72,7 +72,7 @@ class Found:
     @property
     def note(self) -> str:
         """What the columns of its table mean."""
-        return note(self.points, self.machine, (cost.energy_source for cost in self.costs.values()))
+        return note(self.points, self.budget, self.machine, (cost.energy_source for cost in self.costs.values()))
 
 
 def search(subject: Subject, out: Path, told: Search, *, say: Say = print, quiet: bool = False) -> Found:
@@ -141,7 +141,7 @@ class _Walk:
     quiet: bool
     tried: dict[str, Tried] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-    compared: dict[str, Comparison] = field(default_factory=dict)
+    judged: dict[str, Judged] = field(default_factory=dict)
 
     def run(self) -> Found:
         self.decides = what_decides(self.subject)
@@ -216,32 +216,13 @@ class _Walk:
 
     def points(self, costs: Mapping[str, Cost]) -> list[Point]:
         """What was tried and measured, the uncompressed student first."""
-        metric, known = self.subject.evaluate.metric, [name for name in self.tried if name in costs]
+        known = [name for name in self.tried if name in costs]
         for name in known:
-            if name not in self.compared:  # half a second each, on many users
-                first = self.tried[FIRST].validation()
-                self.compared[name] = compare(self.tried[name].validation(), first, metric=metric)
-        return [point_of(self.tried[name], costs[name], self.compared[name]) for name in known]
-
-
-def point_of(tried: Tried, cost: Cost, compared: Comparison) -> Point:
-    """A point with its figures; it was compared with the uncompressed student on validation."""
-    (score, whole), paired = compared.means, compared.result
-    if not whole > 0:
-        raise SettingsError(f"the student's {compared.metric} on validation is 0, so there is no quality to keep")
-    return Point(
-        tried.candidate.name,
-        tried.size_bytes,
-        tried.weights_bytes,
-        cost.latency_ms,
-        cost.energy_joules,
-        compared.metric,
-        score,
-        loss=-paired.difference / whole,
-        loss_low=-paired.high / whole,
-        loss_high=-paired.low / whole,
-        trained=tried.candidate.trained,
-    )
+            if name not in self.judged:  # half a second each, on many users
+                ours, first = self.tried[name].validation(), self.tried[FIRST].validation()
+                self.judged[name] = judged(ours, first, self.subject.evaluate.metric, self.told.budget.loss)
+        corrected = corrected_p_values({name: self.judged[name] for name in known})
+        return [point_of(self.tried[name], costs[name], self.judged[name], corrected[name]) for name in known]
 
 
 def requests_of(subject: Subject, energy: EnergySettings) -> Requests:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from distilrec.card import write_card
-from distilrec.compress.frontier import frontier
+from distilrec.compress.frontier import LEVEL, frontier
 from distilrec.compress.ladder import FIRST
 from distilrec.compress.told import PLOT, cells, markdown
 from distilrec.errors import MissingExtraError
 from distilrec.evaluate.compare import Comparison, compare
 from distilrec.evaluate.evaluation import Evaluation
+from distilrec.evaluate.verdicts import NonInferiority, both_verdicts
 from distilrec.files import sha256_of_file, write_json, write_text
 from distilrec.recommender import Recommender
 from distilrec.run.folder import RunFolder, Say
@@ -47,8 +48,11 @@ def page(found: Found) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def judge_once(found: Found, subject: Subject) -> Comparison:
-    """The chosen point (the nearest, where none was chosen) beside the uncompressed student on test; kept."""
+def judge_once(found: Found, subject: Subject) -> tuple[Comparison, NonInferiority | None]:
+    """The chosen point (the nearest, where none was chosen) beside the uncompressed student on test; kept.
+
+    Where the budget limits the loss, the test is asked too whether it loses no more than that.
+    """
     chosen = found.choice.nearest
     folder = RunFolder(found.folder, say=_silent)
     evaluations = []
@@ -65,7 +69,11 @@ def judge_once(found: Found, subject: Subject) -> Comparison:
         }
         slug = "chosen" if name == chosen.name and name != FIRST else "uncompressed"
         evaluations.append(Evaluation.load(folder.stage(f"test/{slug}", inputs, work)))
-    return compare(*evaluations, metric=subject.evaluate.metric, names=(chosen.name, "the uncompressed student"))
+    ours, first = evaluations
+    metric, names, margin = subject.evaluate.metric, (chosen.name, "the uncompressed student"), found.budget.loss
+    if not margin:
+        return compare(ours, first, metric=metric, names=names, level=LEVEL), None
+    return both_verdicts(ours, first, metric=metric, margin=margin, names=names, level=LEVEL)
 
 
 def _as_json(found: Found) -> dict[str, Any]:
