@@ -6,7 +6,9 @@ import re
 import pytest
 from made_reports import EVIL
 
+from distilrec.evaluate.bootstrap import Interval
 from distilrec.report.page import html_page
+from distilrec.run.splits import BothSplits
 
 SECTIONS = ["results", "costs", "groups", "shown", "samples", "training", "latency", "origin"]
 
@@ -39,6 +41,18 @@ def test_every_text_from_data_is_escaped(facts, outline):
     text = page(facts)
     assert "<script" not in text
     assert outline(text).words.count(EVIL) > 12
+
+
+def test_what_two_splits_say_is_told_where_a_run_has_two(facts, outline):
+    means = {"last": Interval(0.5, 0.4, 0.6), EVIL: Interval(0.25, 0.2, 0.3)}
+    both = BothSplits("ndcg@10", {"last": 9, EVIL: 4}, {"teacher": means, EVIL: means}, [EVIL])
+    text = page(dataclasses.replace(facts, splits=both))
+    found = outline(text)
+    assert found.problems == []
+    assert "<script" not in text
+    assert "What two splits say" in found.words
+    assert f"NDCG@10, {EVIL}" in found.words and "0.2500 0.2000 to 0.3000" in found.words.replace("0.25000", "0.2500 0")
+    assert "What two splits say" not in outline(page(facts)).words
 
 
 def test_each_picture_has_a_title_and_words(facts, outline):

@@ -35,7 +35,7 @@ def test_milliseconds(value, text):
 
 def test_the_rest():
     assert words.share(0.125) == "12.5 %"
-    assert words.interval(Interval(0.5, 0.25, 0.75)) == "0.5000 [0.2500, 0.7500]"
+    assert Interval(0.5, 0.25, 0.75).cell() == "0.5000 [0.2500, 0.7500]"
     assert (words.times(155.8), words.times(3.21)) == ("156 times", "3.2 times")
     assert (words.plural(1, "user"), words.plural(1200, "user")) == ("1 user", "1,200 users")
     assert words.capital("no difference") == "No difference"

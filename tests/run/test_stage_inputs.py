@@ -21,6 +21,7 @@ from other_values import (
 )
 
 from distilrec.config import settings_within
+from distilrec.data.split import SplitSettings
 from distilrec.models.students import student_kinds
 from distilrec.run.folder import RunFolder
 from distilrec.run.pipeline import _Pipeline
@@ -76,6 +77,7 @@ DECIDES: dict[str, set[str]] = {
     "evaluate.metric=recall@10": TRAINED,
     "evaluate.exclude_history=false": TRAINED | EVALUATIONS,
     "evaluate.latency_requests=20": {"latency"},
+    "also_split={kind: time}": set(),  # stages of a run of its own
     "seeds=[1]": set(),  # other stages, with the seed in their names
     **{f"teacher.model.{name}={value}": {"teacher"} for name, value in OTHER_SHAPE.items() if name != "width"},
     "teacher.model.width=32": {"teacher"},
@@ -107,6 +109,7 @@ ELSEWHERE = {
     "teacher.kind",  # another kind has other settings
     "student.model.kind",  # each, below
     "track",  # tells what was found, and decides nothing
+    *(f"also_split.{name}" for name in SplitSettings.model_fields),  # as data.split of a run of its own
 }
 
 

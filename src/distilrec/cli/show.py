@@ -33,6 +33,11 @@ def show_run(run: Run) -> None:
     print_table(head, body)
     for line in (*run.results.verdicts, *run.results.notes):
         typer.echo(f"\n{line}")
+    if (both := run.results.splits) is not None:
+        typer.echo("")
+        print_table(*both.cells())
+        for line in (*both.sentences, both.note):
+            typer.echo(f"\n{line}")
     if (peak := peak_memory_bytes()) is not None:
         typer.echo(f"\nPeak memory of this process: {peak / 2**30:.2f} GiB.")
     typer.echo(f"\nThe distilled student is in {run.artefact} (its card: {run.artefact / 'README.md'}).")

@@ -26,6 +26,10 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.mean:.4f} ({self.low:.4f} to {self.high:.4f})"
 
+    def cell(self) -> str:
+        """As it stands in a table."""
+        return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
 
 @dataclass(frozen=True)
 class PairedResult:

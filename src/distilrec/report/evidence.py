@@ -12,7 +12,7 @@ from distilrec.report.facts import Model, Recommended, RunFacts, Sample, Slice
 from distilrec.report.html import Markup, details, element, empty, joined, table, terms
 from distilrec.report.results import figure, model_name
 from distilrec.report.shown import GROUPS, MEASURES, measure_text, measure_title
-from distilrec.report.words import capital, interval, plural, share
+from distilrec.report.words import capital, plural, share
 from distilrec.run.results import TITLES
 
 _SHOWN_BY_ROLE = ("student_alone", "teacher", "distilled")
@@ -51,7 +51,7 @@ def _slice_table(run: RunFacts) -> Markup:
         [
             f"{capital(one.by)}: {one.label}",
             f"{one.count:,}",
-            *(interval(one.metrics[model.name]) if model.name in one.metrics else "-" for model in models),
+            *(one.metrics[model.name].cell() if model.name in one.metrics else "-" for model in models),
             *(_group_verdict(groups.get((one.by, one.label))) for groups in verdicts.values()),
         ]
         for one in run.slices

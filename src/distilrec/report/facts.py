@@ -10,6 +10,7 @@ from distilrec.evaluate.bootstrap import Interval
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.verdicts import Verdicts
 from distilrec.latency import Latency
+from distilrec.run.splits import BothSplits
 from distilrec.types import IntArray
 
 
@@ -122,6 +123,8 @@ class RunFacts:
     verdicts: Sequence[Verdicts] = ()
     """Of the distilled student beside itself alone and beside its teacher."""
     notes: Sequence[str] = ()
+    splits: BothSplits | None = None
+    """What a second split says of the same models."""
     data: Sequence[tuple[str, str]] = ()
     """What the log holds, as names and values."""
     protocol: Mapping[str, Any] | None = None

@@ -46,7 +46,7 @@ class _Reading:
 
     def facts(self) -> RunFacts:
         recipe = self._read(lambda: load_yaml(self.run / "recipe.yaml"), self.run / "recipe.yaml") or {}
-        results = self._results()
+        results = self._results(recipe)
         metric = results.metric if results else str(recipe.get("evaluate", {}).get("metric", _METRIC))
         models = self._models(results)
         log = self._read(self._log, self.run / "data")
@@ -59,6 +59,7 @@ class _Reading:
             models=models,
             verdicts=verdicts,
             notes=results.notes if results else (),
+            splits=results.splits if results else None,
             data=data_facts(log, recipe) if log else (),
             protocol=protocol,
             slices=slices,
@@ -81,13 +82,14 @@ class _Reading:
             self.missing.append(f"{error}.")
             return None
 
-    def _results(self) -> Results | None:
+    def _results(self, recipe: Mapping[str, Any]) -> Results | None:
+        found = self._read(lambda: Results.load(self.run), self.run / RESULTS)
+        go_on = f"Go on with: distilrec run {self.run / 'recipe.yaml'} --out {self.run}"
         if not (self.run / RESULTS).is_file():
-            self.missing.append(
-                "The run is not finished, so this page shows what there is. Go on with: "
-                f"distilrec run {self.run / 'recipe.yaml'} --out {self.run}"
-            )
-        return self._read(lambda: Results.load(self.run), self.run / RESULTS)
+            self.missing.append(f"The run is not finished, so this page shows what there is. {go_on}")
+        elif found and recipe.get("also_split") and found.splits is None:
+            self.missing.append(f"The run on the second split is not finished. {go_on}")
+        return found
 
     def _log(self) -> tuple[Interactions, Split]:
         interactions = Interactions.load(self.run / "data")

@@ -11,7 +11,7 @@ from distilrec.report.sentences import lead, verdict_sentences
 from distilrec.report.shown import GROUPS, MEASURES, measure_text, measure_title
 from distilrec.report.side_by_side import compare_runs
 from distilrec.report.splits import split_sentences
-from distilrec.report.words import interval, seconds, share
+from distilrec.report.words import seconds, share
 
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_<>|#"} | {"\n": " ", "\r": " "})
 
@@ -41,6 +41,10 @@ def _run(run: RunFacts, level: str, *, named: bool) -> Iterator[str]:
     yield from (plain(sentence) for sentence in verdict_sentences(run))
     yield from _results(run)
     yield from (plain(note) for note in run.notes)
+    if run.splits is not None:
+        yield f"{level}# What two splits say"
+        yield _table(*run.splits.cells())
+        yield from (plain(sentence) for sentence in (*run.splits.sentences, run.splits.note))
     yield from _slices(run, level)
     yield from _shown(run, level)
     yield from _samples(run, level)
@@ -59,7 +63,7 @@ def _results(run: RunFacts) -> Iterator[str]:
     yield _table(head, [
         [
             model.title,
-            *(interval(model.metrics[name]) if name in model.metrics else "-" for name in names),
+            *(model.metrics[name].cell() if name in model.metrics else "-" for name in names),
             f"{model.parameters:,}" if model.parameters is not None else "-",
             f"{model.bytes_on_disk:,}" if model.bytes_on_disk is not None else "-",
             *_percentiles(model),
@@ -79,7 +83,7 @@ def _slices(run: RunFacts, level: str) -> Iterator[str]:
     models = [model for model in run.models if any(model.name in one.metrics for one in run.slices)]
     yield f"{level} For whom"
     yield _table(["group", "users", *(model.title for model in models)], [
-        [f"{one.by}: {one.label}", f"{one.count:,}", *(interval(one.metrics[model.name]) for model in models)]
+        [f"{one.by}: {one.label}", f"{one.count:,}", *(one.metrics[model.name].cell() for model in models)]
         for one in run.slices
     ])  # fmt: skip
 

@@ -11,6 +11,7 @@ from distilrec.report.html import Markup, details, element, empty, joined, table
 from distilrec.report.results import cost_charts, results_table, tiles, verdict_list
 from distilrec.report.sentences import lead
 from distilrec.report.side_by_side import compare_runs, runs_section
+from distilrec.report.splits import both_splits
 from distilrec.report.words import plural, seconds
 from distilrec.report.work import latency_section, training_section
 
@@ -96,9 +97,13 @@ def _section(name: str, title: str, content: Markup) -> Markup:
 
 def _results(run: RunFacts) -> Markup:
     notes = element("ul", *(element("li", note) for note in run.notes), class_="notes")
-    return joined(
-        [verdict_list(run), element("h3", "Every model"), results_table(run), details("How this was measured", notes)]
-    )
+    return joined([
+        verdict_list(run),
+        element("h3", "Every model"),
+        results_table(run),
+        details("How this was measured", notes),
+        both_splits(run),
+    ])  # fmt: skip
 
 
 def _origin(run: RunFacts) -> Markup:

@@ -12,7 +12,7 @@ from distilrec.report.drawing import key, line, mark
 from distilrec.report.facts import Model, RunFacts
 from distilrec.report.html import Markup, details, element, empty, joined, table
 from distilrec.report.scale import linear
-from distilrec.report.words import capital, interval, milliseconds, number, share, size, times, unbroken
+from distilrec.report.words import capital, milliseconds, number, share, size, times, unbroken
 
 MORE = ("recall@10", "mrr")
 
@@ -104,7 +104,7 @@ def results_table(run: RunFacts) -> Markup:
         [
             model_name(model),
             element("b", f"{model.metrics[run.metric].mean:.4f}"),
-            _bar(model.metrics[run.metric], every, model.role),
+            bar(model.metrics[run.metric], every, model.role),
             *(f"{model.metrics[name].mean:.4f}" if name in model.metrics else "-" for name in more),
             f"{model.parameters:,}" if model.parameters is not None else "-",
             f"{model.bytes_on_disk:,}" if model.bytes_on_disk is not None else "-",
@@ -122,7 +122,7 @@ def results_table(run: RunFacts) -> Markup:
     )
 
 
-def _bar(found: Interval, every: Sequence[float], role: str) -> Markup:
+def bar(found: Interval, every: Sequence[float], role: str) -> Markup:
     """An interval as a small picture and as words; all of a column share their scale."""
     x = linear(every, 4, 116, zero=True)
     words = f"{found.low:.4f} to {found.high:.4f}"
@@ -142,8 +142,7 @@ def _all_metrics(models: Sequence[Model]) -> Markup:
     names = list(dict.fromkeys(name for model in models for name in model.metrics))
     head = ["metric", *(model.title for model in models)]
     body = [
-        [metric_title(name), *(interval(m.metrics[name]) if name in m.metrics else "-" for m in models)]
-        for name in names
+        [metric_title(name), *(m.metrics[name].cell() if name in m.metrics else "-" for m in models)] for name in names
     ]
     inner = table(head, body, caption="Every metric with its 95 % interval", class_="dense")
     return details(f"All {len(names)} metrics with intervals", inner)

@@ -15,7 +15,7 @@ from distilrec.report.facts import Model, RunFacts
 from distilrec.report.html import Markup, element, empty, joined, table
 from distilrec.report.results import figure, model_name, word_of
 from distilrec.report.splits import split_sentences
-from distilrec.report.words import capital, interval, number, size, unbroken
+from distilrec.report.words import capital, number, size, unbroken
 
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # its beginning tells as much
 _TRAINED = ("student_alone", "teacher", "distilled")
@@ -111,7 +111,7 @@ def _table(runs: Sequence[RunFacts]) -> Markup:
             name,
             model_name(model),
             metric_title(run.metric),
-            interval(model.metrics[run.metric]),
+            model.metrics[run.metric].cell(),
             f"{len(model.evaluation.per_user):,}" if model.evaluation else "-",
             f"{model.parameters:,}" if model.parameters is not None else "-",
             f"{model.bytes_on_disk:,}" if model.bytes_on_disk is not None else "-",

@@ -1,13 +1,43 @@
-"""Runs on the same data under different splits: where their verdicts about the same models disagree."""
+"""The same models under different splits, of one run or of several: where the verdicts about them disagree."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from distilrec.evaluate.compare import metric_title
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.protocols import compare_protocols
 from distilrec.report.facts import RunFacts
-from distilrec.report.words import capital
+from distilrec.report.html import Markup, element, joined, table
+from distilrec.report.results import bar
+from distilrec.report.words import capital, unbroken
+
+
+def both_splits(run: RunFacts) -> Markup:
+    """What the two splits of one run say; nothing for a run that has one."""
+    both = run.splits
+    if both is None:
+        return Markup("")
+    roles = {model.title: model.role for model in run.models}
+    bounds = {
+        split: [bound for found in both.intervals.values() for bound in (found[split].low, found[split].high)]
+        for split in both.users
+    }
+
+    def row(model: str) -> Iterator[str]:
+        yield model
+        for split, found in both.intervals[model].items():
+            yield f"{found.mean:.4f}"
+            yield bar(found, bounds[split], roles.get(model, "baseline"))
+
+    title = metric_title(both.metric)
+    head = ["model", *(name for split in both.users for name in (f"{title}, {split}", "95 % interval"))]
+    return joined([
+        element("h3", "What two splits say"),
+        element("ul", *(element("li", unbroken(sentence)) for sentence in both.sentences), class_="notes"),
+        table(head, [[*row(model)] for model in both.intervals], caption="Every model on both splits", class_="plain"),
+        element("p", both.note, class_="small"),
+    ])  # fmt: skip
 
 
 def split_sentences(runs: Sequence[RunFacts]) -> list[str]:

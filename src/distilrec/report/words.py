@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from distilrec.evaluate.bootstrap import Interval
-
 _BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -36,11 +34,6 @@ def seconds(value: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def interval(found: Interval) -> str:
-    """A mean with the bounds of its interval."""
-    return f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
 
 
 def number(value: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import yaml
 
 from distilrec import __version__
 from distilrec.card import write_card
+from distilrec.data.split import SplitSettings, split
 from distilrec.encode.items import digest_of_encoders
 from distilrec.errors import SettingsError
 from distilrec.evaluate.evaluation import Evaluation, average
@@ -31,7 +32,8 @@ from distilrec.run.folder import RunFolder, Say, digest_of_stage
 from distilrec.run.lists import LIST_LENGTH
 from distilrec.run.ranked import RanksOnly, decides_ranks, ranked_knowledge
 from distilrec.run.recipe import Recipe, with_paths
-from distilrec.run.results import RESULTS, Results, gather_results
+from distilrec.run.results import RESULTS, TITLES, Results, gather_results
+from distilrec.run.splits import ALSO, BothSplits, second_recipe, titles
 from distilrec.run.teacher_stages import (
     SPEED_ONLY,
     KnowledgeTeacher,
@@ -116,6 +118,8 @@ class _Pipeline:
 
         done = self.folder.stage("data", {"source": source, **settings}, work)
         self.prepared = stages.load_prepared(done)
+        if self.recipe.also_split is not None:
+            split(self.prepared.interactions, self.recipe.also_split)  # what can't be split is refused before training
         self.data_key = digest_of_stage(done)
 
     def _check_sizes(self) -> None:
@@ -341,12 +345,33 @@ class _Pipeline:
         evaluations = {name: self.folder.path / "evaluation" / name for name in models}
         encoder = read_json(self.vectors / "encoder.json") if self.vectors else None
         results = gather_results(self.recipe, evaluations, artefacts, self._latencies(artefacts), encoder=encoder)
-        write_json(self.folder.path / RESULTS, results.as_json())
-        write_text(self.folder.path / "results.md", results.markdown())
-        self._ship(artefacts[DISTILLED][0], results)
+        self._publish(artefacts[DISTILLED][0], results)
+        if self.recipe.also_split is not None:
+            results = replace(results, splits=self._on_second_split(self.recipe.also_split, results))
+            self._publish(artefacts[DISTILLED][0], results)
         for line in track(self.folder.path, self.recipe.track):
             self.say(f"tracked; see: {line}")
         return Run(self.folder.path, self.recipe, results, self.prepared)
+
+    def _on_second_split(self, second: SplitSettings, results: Results) -> BothSplits:
+        """Run the recipe on it, in a folder of its own, and put what was found beside what the first split says."""
+
+        def say(line: str) -> None:
+            self.say(line if line.startswith(" ") else f"{ALSO}/{line}")
+
+        place = self.folder.path / ALSO
+        run(second_recipe(self.recipe, second), place, say=say, quiet=self.quiet)
+        names = titles(self.recipe.data.split, second)
+        found = {
+            split: {TITLES[row.name]: Evaluation.load(folder / "evaluation" / row.name) for row in results.rows}
+            for split, folder in zip(names, (self.folder.path, place), strict=True)
+        }
+        return BothSplits.of(found, results.metric)
+
+    def _publish(self, artefact: Path, results: Results) -> None:
+        write_json(self.folder.path / RESULTS, results.as_json())
+        write_text(self.folder.path / "results.md", results.markdown())
+        self._ship(artefact, results)
 
     def _ship(self, artefact: Path, results: Results) -> None:
         """Write the distilled student with a full card to `artefact`, the folder that people take away."""

@@ -140,6 +140,8 @@ class Recipe(Settings):
     """How all are judged."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     """Seeds of the students, alone and distilled; each trains both once."""
+    also_split: SplitSettings | None = None
+    """A second split: the whole recipe once more on it, and where both splits disagree about the models."""
     track: tuple[Tracker, ...] = ()
     """What is told of trainings, settings and metrics besides the run's folder: tensorboard, mlflow."""
 
@@ -147,6 +149,7 @@ class Recipe(Settings):
     def _fits_together(self) -> Recipe:
         """Refuse now what would otherwise stop the run after hours of training."""
         problems = [*self._wrong_shapes(), *self._wrong_seeds(), *self._wrong_metric(), *self._wrong_teaching()]
+        problems += self._wrong_splits()
         if not problems:
             student = self.student
             problems += rehearse(student.model, student.train, self.distil, self.teacher, self.knowledge)
@@ -206,6 +209,18 @@ class Recipe(Settings):
             yield f"seeds {list(self.seeds)} name one twice"
         if self.student.train.seed:
             yield f"student.train.seed is {self.student.train.seed}; students take theirs from seeds, so set those"
+
+    def _wrong_splits(self) -> Iterator[str]:
+        if self.also_split is None:
+            return
+        if self.also_split == self.data.split:
+            yield "also_split is the same as data.split; name another kind, or another place to cut"
+        for where, teacher in named_teachers(self.teacher):
+            if isinstance(teacher, SavedTeacher | OutsideTeacher | KnowledgeTeacher):
+                yield (
+                    f"{where}.kind is {teacher.kind}: what such a teacher says was learnt before, perhaps from events "
+                    "that also_split asks about; take a teacher that the run trains, or leave also_split out"
+                )
 
     def _wrong_metric(self) -> Iterator[str]:
         known = [f"{name}@{k}" for k in self.evaluate.cutoffs for name in METRICS_AT_K] + ["mrr", "auc"]

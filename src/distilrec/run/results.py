@@ -14,6 +14,7 @@ from distilrec.evaluate.compare import compare, metric_title
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.files import read_json
 from distilrec.latency import Latency
+from distilrec.run.splits import BothSplits
 
 if TYPE_CHECKING:  # it loads torch
     from distilrec.run.recipe import Recipe
@@ -53,6 +54,8 @@ class Results:
     protocol: dict[str, Any]
     epochs: dict[str, list[int]]
     """For each trained model the epoch, from 1, whose weights were kept; one a seed."""
+    splits: BothSplits | None = None
+    """What a second split says of the same models, where the recipe names one."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -75,6 +78,7 @@ class Results:
                 for row in held["rows"]
             ]
             told = {name: held[name] for name in ("metric", "verdicts", "notes", "protocol", "epochs")}
+            told["splits"] = BothSplits.read(held["splits"]) if held.get("splits") else None
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{path} lacks or mistakes {error}; run the recipe again to write it anew") from None
         return cls(rows, **told)
@@ -93,7 +97,7 @@ class Results:
         body = [
             [
                 TITLES.get(row.name, row.name),
-                *(_interval(row.metrics[name]) for name in shown),
+                *(row.metrics[name].cell() for name in shown),
                 f"{row.parameters:,}",
                 f"{row.bytes_on_disk:,}",
                 f"{row.latency.p50:.2f}",
@@ -104,10 +108,15 @@ class Results:
 
     def markdown(self) -> str:
         """The table and the verdict for a card or a page."""
-        head, body = self.cells()
-        lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-        table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-        return "\n\n".join([table, *self.verdicts, *self.notes]) + "\n"
+        told = [_table(*self.cells()), *self.verdicts, *self.notes]
+        if self.splits is not None:
+            told += [_table(*self.splits.cells()), *self.splits.sentences, self.splits.note]
+        return "\n\n".join(told) + "\n"
+
+
+def _table(head: list[str], body: list[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def gather_results(
@@ -190,7 +199,3 @@ def _kept_epoch(folder: Path) -> int:
 
 def _capital(sentence: str) -> str:
     return sentence[0].upper() + sentence[1:]
-
-
-def _interval(interval: Interval) -> str:
-    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
