@@ -44,7 +44,7 @@ def test_the_table_has_a_column_for_each_split(both):
     head, body = both.cells()
     assert head == ["model", "NDCG@10, leave last out [95 %]", "NDCG@10, time [95 %]"]
     assert [row[0] for row in body] == ["popularity", "student", "teacher"]
-    assert body[1][1].startswith("0.8500 [") and body[1][2].startswith("0.1500 [")
+    assert [cell.partition(" ")[0] for cell in body[1][1:]] == ["0.8500", "0.1500"]
     assert both.note.startswith(
         "Two splits of the same log, 40 users by leave last out and 40 users by time, each with"
     )
@@ -128,7 +128,7 @@ def test_a_log_that_the_second_split_cannot_cut_is_refused_before_anything_is_tr
         (["also_split.kind=leave_last_out"], "also_split is the same as data.split; name another kind, or another"),
         (
             ["also_split.kind=time", "teacher={kind: saved, model: t}"],
-            "teacher.kind is saved: what such a teacher says was learnt before, perhaps from events that also_split asks",
+            "teacher.kind is saved: what such a teacher says was learnt before, perhaps from events that",
         ),
         (
             ["also_split.kind=time", "teacher={kind: ensemble, members: [{kind: ids}, {kind: saved, model: t}]}"],
