@@ -28,6 +28,7 @@ from distilrec.files import atomic_path, read_json, sha256_of_file, size_bytes, 
 FORMAT = "distilrec"
 FORMAT_VERSION = 2  # written where arrays are stored in forms; version 1 is the same without them
 CONFIG, TENSORS, ITEMS, CARD = "config.json", "model.safetensors", "items.parquet", "README.md"
+CODES = "codes.safetensors"  # no weights; distilrec.exported puts it beside them
 
 _STORED = "stored"
 _OURS = ("format", "format_version", "sha256", _STORED)
@@ -49,6 +50,7 @@ class Artifact:
     card: str
     folder: Path
     stored: dict[str, Any]  # what `Packed.described` said; empty where arrays are plain
+    weights_digest: str  # SHA-256 of the file that holds the tensors
 
 
 def write_artifact(
@@ -88,7 +90,7 @@ def read_artifact(folder: Path) -> Artifact:
     if not isinstance(digests, dict) or set(digests) != set(_CHECKED):
         raise ArtifactError(f"{folder / CONFIG} needs sha256 of {', '.join(_CHECKED)}; it holds {digests!r}")
     for name in _CHECKED:
-        _check_file(folder / name, digests[name])
+        check_file(folder / name, digests[name], told_by=CONFIG)
     try:
         tensors = safetensors.load_file(folder / TENSORS)
         items = pl.read_parquet(folder / ITEMS)
@@ -96,7 +98,7 @@ def read_artifact(folder: Path) -> Artifact:
     except (SafetensorError, PolarsError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{folder} cannot be read although its digests match: {error}") from error
     kept = {key: value for key, value in config.items() if key not in _OURS}
-    return Artifact(kept, tensors, items, card, folder, config.get(_STORED) or {})
+    return Artifact(kept, tensors, items, card, folder, config.get(_STORED) or {}, str(digests[TENSORS]))
 
 
 def artifact_size_bytes(folder: Path) -> int:
@@ -149,7 +151,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _refuse_other_weights(folder: Path) -> None:
     names = sorted(file.name for file in folder.iterdir())
-    other = [name for name in names if name.lower().endswith(_WEIGHTS_ENDINGS) and name != TENSORS]
+    other = [name for name in names if name.lower().endswith(_WEIGHTS_ENDINGS) and name not in (TENSORS, CODES)]
     if other:
         raise ArtifactError(
             f"{folder} also holds {', '.join(other)}; weights are read from {TENSORS} alone, since other "
@@ -157,12 +159,13 @@ def _refuse_other_weights(folder: Path) -> None:
         )
 
 
-def _check_file(path: Path, expected: object) -> None:
+def check_file(path: Path, expected: object, *, told_by: str) -> None:
+    """Refuse a file that is missing, or whose digest is not the one that another file, `told_by`, says."""
     if not path.is_file():
         raise ArtifactError(f"{path} is missing; the folder is not whole. Copy or export it again")
     found = sha256_of_file(path)
     if found != expected:
         raise ArtifactError(
-            f"{path} was altered or cut short: its SHA-256 is {found[:12]}..., {CONFIG} says "
+            f"{path} was altered or cut short: its SHA-256 is {found[:12]}..., {told_by} says "
             f"{str(expected)[:12]}... Copy or export the folder again"
         )

@@ -4,6 +4,8 @@
 - `encoder.onnx`: the vectors of a history and its length in, what the user wants next out (decision 0017).
 - `all_in_one.onnx`: row numbers of a history in, the best items out, for where nothing may stand beside a graph.
 - `parity.json`: the certificate of how far the graphs are from the model.
+- `codes.safetensors`: of a large table, the codes of a fast scan, which take seconds to learn; its header names the
+  digest of the weights that they are of, so that codes of another table are refused.
 - `export.json`: which table a history is looked up in, how long a history is read, and digests of the others.
 """
 
@@ -14,13 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distilrec.artifact import CONFIG, Artifact, read_artifact
+from safetensors import SafetensorError, safe_open
+from safetensors import numpy as safetensors
+
+from distilrec.artifact import CODES, CONFIG, TENSORS, Artifact, check_file, read_artifact
 from distilrec.errors import ArtifactError
 from distilrec.files import read_json, sha256_of_file, write_json
+from distilrec.storage.form import Array
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # written where there are codes; version 1 is the same without them
 EXPORT, ENCODER, ALL_IN_ONE, PARITY = "export.json", "encoder.onnx", "all_in_one.onnx", "parity.json"
-_DIGESTED = (CONFIG, ENCODER, ALL_IN_ONE, PARITY)
+_DIGESTED = (CONFIG, ENCODER, ALL_IN_ONE, PARITY, CODES)
+_OF = "weights_sha256"
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,21 @@ class Exported:
     """How many of the newest items of a history are read, L."""
     digest: str
     """Of all of it."""
+    codes: Mapping[str, Array] | None = None
+    """Of the item table, as `distilrec.search.Codes` reads them, where they were kept."""
 
 
 def write_export(folder: Path, about: Mapping[str, Any]) -> None:
     """Write `export.json` into a folder whose other files are there."""
     digests = {name: sha256_of_file(folder / name) for name in _DIGESTED if (folder / name).is_file()}
-    write_json(folder / EXPORT, {"format_version": FORMAT_VERSION, **about, "sha256": digests})
+    version = FORMAT_VERSION if CODES in digests else 1
+    write_json(folder / EXPORT, {"format_version": version, **about, "sha256": digests})
+
+
+def write_codes(folder: Path, codes: Mapping[str, Array]) -> None:
+    """Write the codes of the table in a folder's weights."""
+    of = {_OF: sha256_of_file(folder / TENSORS)}
+    (folder / CODES).write_bytes(safetensors.save(dict(codes), metadata=of))
 
 
 def read_export(folder: Path) -> Exported:
@@ -55,17 +71,29 @@ def read_export(folder: Path) -> Exported:
         if name not in digests:
             raise ArtifactError(f"{folder / EXPORT} has no digest of {name}; export the model again")
     for name, digest in digests.items():
-        path = folder / name
-        if not path.is_file():
-            raise ArtifactError(f"{path} is missing; the folder is not whole. Copy or export it again")
-        if sha256_of_file(path) != digest:
-            raise ArtifactError(f"{path} was altered or cut short. Copy or export the folder again")
+        check_file(folder / name, digest, told_by=EXPORT)
     try:
         table, length = str(about["input_table"]), int(about["max_length"])
     except (KeyError, TypeError, ValueError):
         raise ArtifactError(f"{folder / EXPORT} lacks input_table or max_length; export the model again") from None
-    encoder = (folder / ENCODER).read_bytes()
-    return Exported(read_artifact(folder), encoder, table, length, sha256_of_file(folder / EXPORT))
+    encoder, artifact = (folder / ENCODER).read_bytes(), read_artifact(folder)
+    codes = _read_codes(folder / CODES, artifact.weights_digest) if CODES in digests else None
+    return Exported(artifact, encoder, table, length, sha256_of_file(folder / EXPORT), codes)
+
+
+def _read_codes(path: Path, weights_digest: str) -> dict[str, Array]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            of = (file.metadata() or {}).get(_OF)
+            codes = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except SafetensorError as error:
+        raise ArtifactError(f"{path} cannot be read although its digest matches: {error}") from error
+    if of != weights_digest:
+        raise ArtifactError(
+            f"{path} has codes of other weights: of those with the digest {str(of)[:12]}, {TENSORS} here has "
+            f"{weights_digest[:12]}. Export the model again"
+        )
+    return codes
 
 
 def _about(folder: Path) -> dict[str, Any]:

@@ -19,9 +19,9 @@ class IdIndex:
     """
 
     def __init__(self, ids: pl.Series) -> None:
-        self.ids = ids
+        self.ids, self.values = ids, ids.to_list()
         self._integers = ids.dtype.is_integer()
-        self._rows = {value: row for row, value in enumerate(ids.to_list())}
+        self._rows: dict[object, int] = dict(zip(self.values, range(len(ids)), strict=True))
 
     def __len__(self) -> int:
         return len(self.ids)

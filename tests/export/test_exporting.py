@@ -143,7 +143,7 @@ def test_a_folder_that_is_not_exported_is_told_the_command(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"format_version": 9}, "was exported in version 9; this distilrec reads up to 1"),
+        ({"format_version": 9}, "was exported in version 9; this distilrec reads up to 2"),
         ({"format_version": "x"}, "is damaged: it says version 'x'"),
         ({"sha256": {}}, "has no digest of config.json"),
         ({"max_length": None}, "lacks input_table or max_length"),

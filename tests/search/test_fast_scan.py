@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from distilrec.errors import ArtifactError, MissingExtraError, SettingsError
-from distilrec.search import Codes, FastScanIndex, FlatIndex, FloatRows, IndexSettings, codes, codes_for, index_for
+from distilrec.search import (
+    Codes,
+    FastScanIndex,
+    FlatIndex,
+    FloatRows,
+    IndexSettings,
+    codes,
+    codes_for,
+    codes_to_keep,
+    index_for,
+)
 from distilrec.search.fast_scan import shortlist_for
 from distilrec.storage import Codebooks, Int8, LowRank, Packed
 
@@ -101,6 +111,23 @@ def test_large_tables_have_half_as_many_codes(monkeypatch):
     assert len(codes_for(FloatRows(TABLE[:, :15])).books) == 15
 
 
+def test_only_codes_that_would_be_learnt_each_time_are_worth_keeping(monkeypatch):
+    """20,000 items are scanned; of 4 columns their codes take 40,000 bytes, which fit into most caches."""
+    table = np.tile(TABLE[:, :4], (5, 1))
+    large, own = (
+        Packed.of({"table.weight": table}, forms)
+        for forms in ({}, {"table.weight": Codebooks(codes=2, bits=4, rounds=1)})
+    )
+    assert codes_to_keep(large) is None
+    monkeypatch.setattr("distilrec.search.fast_scan._IN_CACHE", 39_999)
+    kept = codes_to_keep(large).to_arrays()
+    assert all((kept[name] == array).all() for name, array in codes_for(FloatRows(table)).to_arrays().items())
+    assert codes_to_keep(own) is None
+    assert codes_to_keep(Packed.of({"table.weight": table[1:]})) is None
+    monkeypatch.setattr("distilrec.search.choose.faiss_is_installed", lambda: False)
+    assert codes_to_keep(large) is None
+
+
 def test_a_grid_is_even_and_reaches_the_far_ends():
     """Columns of mean 1 and standard deviation 1, and of one number only."""
     table = np.array([[0, 7], [2, 7]], dtype=np.float32)
@@ -120,6 +147,12 @@ def test_auto_scans_from_so_many_items_on():
     assert kinds == [FastScanIndex, FlatIndex]
     assert type(index_for(packed(Int8()), settings=IndexSettings(kind="flat", scan_from=1))) is FlatIndex
     assert index_for(packed(Int8()), settings=IndexSettings(kind="fast_scan", shortlist=77)).shortlist == 77
+
+
+def test_a_small_table_is_held_decoded_and_a_scanned_one_as_it_is_stored():
+    flat = index_for(packed(Int8()), settings=IndexSettings(kind="flat"))
+    assert flat.rows.nbytes == flat.nbytes == 4000 * 16 * 4
+    assert index_for(packed(Int8()), settings=SCANNED).rows.nbytes == 4000 * (16 + 4)
 
 
 def test_without_faiss_auto_scores_every_item_and_a_scan_is_refused(monkeypatch):

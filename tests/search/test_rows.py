@@ -58,6 +58,8 @@ BOOKS = np.ones((2, 16, 1), dtype=np.float32)
         (lambda: FlatIndex(np.array([[1], [np.nan]], "f")), "the item table holds NaN.* row 1; the model is damaged"),
         (lambda: Int8Rows(ONES, ONES[:, 0]), r"codes are float32 of shape \(3, 2\); expected int8 \[N, D\]"),
         (lambda: Int8Rows(ONES.astype(np.int8), ONES[:2, 0]), r"scales are float32 of shape \(2,\).* each of 3 rows"),
+        (lambda: FloatRows(np.array([[1], [-np.inf]], "e")), "the item table holds NaN.* row 1; the model is damaged"),
+        (lambda: FloatRows(np.array([[1], [1], [np.nan]], "e")), "the item table holds NaN.* row 2"),
         (lambda: Int8Rows(ONES.astype(np.int8), ONES[:, 0] * np.inf), "a scale holds NaN, infinity"),
         (lambda: Int4Rows(BYTES, ONES, 6), r"codes are uint8 of shape \(3, 2\); expected uint8 \[N, 3\]"),
         (lambda: Int4Rows(BYTES, np.ones((3, 3)), 4), r"scales have shape \(3, 3\); .* 3 rows of 4 columns"),

@@ -28,6 +28,14 @@ def test_answers_are_those_of_the_recommender_with_their_scores(runtime):
     assert all(one.fallback is None and one.unknown == () for one in found)
 
 
+def test_a_table_that_is_read_and_ranked_is_taken_from_the_file_once(shared_exports, monkeypatch):
+    def twice(*given):
+        raise AssertionError("the rows were read a second time")
+
+    monkeypatch.setattr("distilrec.serve.runtime.rows_of", twice)
+    assert Runtime.load(shared_exports("transformer")).n_items == N_ITEMS
+
+
 def test_each_may_want_another_number(runtime):
     assert [len(one.item_ids) for one in runtime.recommend([[100], [101], []], k=[2, 7, 3])] == [2, 7, 3]
 

@@ -12,22 +12,23 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from distilrec.artifact import CARD, CONFIG, ITEMS, TENSORS, read_artifact
+from distilrec.artifact import CARD, CODES, CONFIG, ITEMS, TENSORS, Artifact, read_artifact
 from distilrec.config import Settings
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.export.all_in_one import all_in_one_graph
 from distilrec.export.encoder import encoder_graph
 from distilrec.export.int8 import Sample, int8_encoder
 from distilrec.export.parity import Parity, check_overlap, check_parity, parity
-from distilrec.exported import ALL_IN_ONE, ENCODER, EXPORT, PARITY, Exported, write_export
+from distilrec.exported import ALL_IN_ONE, ENCODER, EXPORT, PARITY, Exported, write_codes, write_export
 from distilrec.files import atomic_path, sha256_of_file, write_json
 from distilrec.models.product_form import ProductForm
 from distilrec.recommender import Recommender
 from distilrec.run.asked_histories import made_up_histories, newest
-from distilrec.search import rows_of
+from distilrec.search import codes_to_keep, rows_of
 from distilrec.serve.all_in_one import AllInOne
 from distilrec.serve.runtime import Runtime
 from distilrec.storage import Packed
+from distilrec.storage.form import Array
 from distilrec.types import IntArray
 
 _TABLES = ("table.weight", "inputs.weight")
@@ -42,6 +43,8 @@ class ExportSettings(Settings):
     or once, on histories of real users."""
     all_in_one: bool = True
     """Whether the graph that holds the table is written too."""
+    codes: bool = True
+    """Whether a table so large that learning the codes of a fast scan takes seconds has them written beside it."""
     tolerance: float = Field(1e-4, gt=0)
     """How far a score may be from the model's own, as a share of the spread of a history's scores."""
     least_overlap: float = Field(0.9, ge=0, le=1)
@@ -61,10 +64,12 @@ class ExportReport:
     real: bool
     """Whether the histories of the certificate are of real users, or made up."""
     digest: str
+    codes_bytes: int = 0
+    """Of the codes of a fast scan; 0 where none were kept."""
 
     def lines(self) -> list[str]:
         """For people."""
-        return _lines(self.parities, self.real)
+        return _lines(self.parities, self.real, self.codes_bytes)
 
 
 def export(
@@ -97,7 +102,9 @@ def export(
     asked = made_up_histories(recommender, settings.histories)
     if histories is not None:
         asked = newest(histories, recommender)
-    exported = Exported(read_artifact(artefact), encoder_graph(model), _input_table(model), model.max_length, digest="")
+    artifact, graph = read_artifact(artefact), encoder_graph(model)
+    codes = _codes(artifact) if settings.codes else None
+    exported = Exported(artifact, graph, _input_table(model), model.max_length, digest="", codes=codes)
     found = [_same(parity("ONNX beside torch", recommender, Runtime(exported), asked), settings)]
     if settings.encoder != "float32":
         samples = None if settings.encoder == "int8_dynamic" else _samples(calibration, recommender, model)
@@ -116,8 +123,9 @@ def export(
         _check_same_catalogue(against, recommender)
         found.append(parity("ONNX, compressed, beside torch, not compressed", against, Runtime(exported), asked))
     certificate = {"real_histories": real, **settings.model_dump(), "compared": [asdict(one) for one in found]}
-    _write(out, artefact, exported, graphs, certificate, _lines(found, real))
-    return ExportReport(out, tuple(found), real, sha256_of_file(out / EXPORT))
+    codes_bytes = sum(array.nbytes for array in (codes or {}).values())
+    _write(out, artefact, exported, graphs, certificate, _lines(found, real, codes_bytes))
+    return ExportReport(out, tuple(found), real, sha256_of_file(out / EXPORT), codes_bytes)
 
 
 def _write(
@@ -132,6 +140,8 @@ def _write(
         _copy_artefact(artefact, place, lines)
         for name, graph in graphs.items():
             (place / name).write_bytes(graph)
+        if exported.codes is not None:
+            write_codes(place, exported.codes)
         write_json(place / PARITY, certificate)
         write_export(place, {"input_table": exported.input_table, "max_length": exported.max_length})
 
@@ -144,6 +154,11 @@ def _exportable(recommender: Recommender) -> ProductForm:
             "Distil a student from it, and export that"
         )
     return model
+
+
+def _codes(artifact: Artifact) -> dict[str, Array] | None:
+    kept = codes_to_keep(Packed.read(artifact.tensors, artifact.stored))
+    return None if kept is None else kept.to_arrays()
 
 
 def _whole_graph(exported: Exported) -> bytes:
@@ -196,9 +211,12 @@ def _copy_artefact(artefact: Path, place: Path, lines: Iterable[str]) -> None:
     (place / CARD).write_text(f"{card.partition(_HEADING)[0]}{_HEADING}\n{section}", encoding="utf-8", newline="\n")
 
 
-def _lines(parities: Iterable[Parity], real: bool) -> list[str]:
+def _lines(parities: Iterable[Parity], real: bool, codes_bytes: int) -> list[str]:
     which = "validation users" if real else "made-up users, since no data was given"
-    return [*(found.sentence() for found in parities), f"Parity was looked at on histories of {which}."]
+    lines = [*(found.sentence() for found in parities), f"Parity was looked at on histories of {which}."]
+    if codes_bytes:
+        lines.append(f"{CODES} has the codes that the table is scanned by, {codes_bytes / 1e6:.1f} MB, learnt once.")
+    return lines
 
 
 def _refuse_other_folder(out: Path, artefact: Path) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from distilrec.config import Settings
 from distilrec.search.codes import Codes, faiss_is_installed
-from distilrec.search.fast_scan import FastScanIndex
+from distilrec.search.fast_scan import FastScanIndex, are_learnt, codes_for
 from distilrec.search.flat import FlatIndex
 from distilrec.search.question import ItemIndex
 from distilrec.search.rows import FloatRows, Rows
@@ -34,7 +34,7 @@ class IndexSettings(Settings):
 def index_for(
     packed: Packed, name: str = ITEM_TABLE, settings: IndexSettings | None = None, *, codes: Codes | None = None
 ) -> ItemIndex:
-    """An index of an item table as it is stored in a model.
+    """An index of an item table as it is stored in a model; its `rows` are the table, read once.
 
     A fast scan makes its codes here unless they are given: seconds, where there are a million items.
 
@@ -46,6 +46,14 @@ def index_for(
     if not _scans(settings, rows.n_items):
         return FlatIndex(_decoded(rows, settings.decode_up_to_mb))
     return FastScanIndex(rows, shortlist=settings.shortlist, codes=codes or codes_of(packed, name))
+
+
+def codes_to_keep(packed: Packed, name: str = ITEM_TABLE) -> Codes | None:
+    """Codes that `index_for` would learn each time, for seconds; none where it would not, or not by itself."""
+    rows, settings = rows_of(packed, name), IndexSettings()
+    if not _scans(settings, rows.n_items) or not are_learnt(rows) or codes_of(packed, name) is not None:
+        return None
+    return codes_for(rows)
 
 
 def _decoded(rows: Rows, most_mb: int) -> Rows:

@@ -10,8 +10,9 @@ from typing import Any, Self
 import numpy as np
 
 from distilrec.errors import ArtifactError, MissingExtraError
-from distilrec.search.question import Array
-from distilrec.search.rows import Rows, check_finite, pieces
+from distilrec.search.finite import check_finite
+from distilrec.search.rows import Rows, pieces
+from distilrec.storage.form import Array
 from distilrec.storage.integers import pack_halves
 from distilrec.types import FloatArray, IntArray
 

@@ -8,18 +8,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from distilrec.errors import ArtifactError
-from distilrec.search.best import best_of_all, empty_answer, put_best, rounding
+from distilrec.search.best import best_of_all, empty_answer, put_best
 from distilrec.search.codes import Codes, FastScan
-from distilrec.search.question import Array, Found, Question, ask
+from distilrec.search.flat import FlatIndex
+from distilrec.search.question import Found, Question, ask
 from distilrec.search.rows import Rows
 from distilrec.search.small_rows import ProjectedRows
+from distilrec.storage.form import Array
 from distilrec.types import FloatArray, IntArray
 
 _IN_CACHE = 1 << 22  # bytes of codes up to which a code for each column is hardly slower than one for two
 _MOST = 8  # a shortlist of more than 1 / 8 of the items is slower than scoring them all
 
 
-class FastScanIndex:
+class FastScanIndex(FlatIndex):
     """Finds nearly always what a flat index finds, in a fraction of its time: see docs/search.md for how nearly.
 
     What is excluded pushes nothing out, and what is not allowed is never scored: the shortlist is longer by as much.
@@ -41,23 +43,14 @@ class FastScanIndex:
                 f"the codes are of {codes.n_items} items of width {codes.width}; "
                 f"the table has {rows.n_items} of width {_thin(rows).width}"
             )
-        self._rows, self._scan, self._bound = rows, FastScan(codes), rows.bound
+        super().__init__(rows)
+        self._scan = FastScan(codes)
         self.shortlist = shortlist or shortlist_for(rows.n_items, codes.books.shape[2])
-
-    @property
-    def n_items(self) -> int:
-        """How many items there are, N."""
-        return self._rows.n_items
-
-    @property
-    def width(self) -> int:
-        """How long a vector is, D."""
-        return self._rows.width
 
     @property
     def nbytes(self) -> int:
         """Bytes of rows and codes."""
-        return self._rows.nbytes + self._scan.nbytes
+        return super().nbytes + self._scan.nbytes
 
     def search(
         self, vectors: FloatArray, k: int, *, exclude: Sequence[IntArray] | None = None, allow: Array | None = None
@@ -69,7 +62,7 @@ class FastScanIndex:
         allowed = self.n_items if question.allow is None else len(question.allow)
         count = (wanted + longest) * self.n_items // max(allowed, 1)
         if count * _MOST > self.n_items:
-            return best_of_all(self._rows, self._score, question)
+            return best_of_all(self.rows, self._score, question)
         return self._from_shortlists(question, wanted, count)
 
     def _from_shortlists(self, question: Question, wanted: int, count: int) -> Found:
@@ -83,17 +76,14 @@ class FastScanIndex:
                 left = left[~hidden[left]]
             left = _without(left, question.exclude[row])
             if len(left) * 2 >= wanted:
-                put_best(answer, row, self._rows, question, left)
+                put_best(answer, row, self.rows, question, left)
             else:  # this vector wants little of what is allowed, or nothing
-                whole = best_of_all(self._rows, self._score, question.only(row))
+                whole = best_of_all(self.rows, self._score, question.only(row))
                 answer[0][row], answer[1][row] = whole[0][0], whole[1][0]
         return answer
 
     def _projected(self, vectors: FloatArray) -> FloatArray:
-        return self._rows.project(vectors) if isinstance(self._rows, ProjectedRows) else vectors
-
-    def _score(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return self._rows.products(vectors), rounding(self.width, vectors, self._bound)
+        return self.rows.project(vectors) if isinstance(self.rows, ProjectedRows) else vectors
 
 
 def codes_for(rows: Rows) -> Codes:
@@ -102,9 +92,13 @@ def codes_for(rows: Rows) -> Codes:
     Of a projected table the rows within are coded: they are thinner, and vectors meet them projected.
     """
     thin = _thin(rows)
-    if thin.n_items * thin.width // 2 <= _IN_CACHE or thin.width % 2:
-        return Codes.grid(thin)
-    return Codes.learn(thin, thin.width // 2)
+    return Codes.learn(thin, thin.width // 2) if are_learnt(rows) else Codes.grid(thin)
+
+
+def are_learnt(rows: Rows) -> bool:
+    """Whether `codes_for` learns its codes, which takes seconds, or puts them on a grid, which takes no time."""
+    thin = _thin(rows)
+    return thin.n_items * thin.width // 2 > _IN_CACHE and thin.width % 2 == 0
 
 
 def _without(items: IntArray, taboo: IntArray) -> IntArray:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from distilrec.search.best import best_of_all, rounding
-from distilrec.search.question import Array, Found, ask
+from distilrec.search.question import Found, ask
 from distilrec.search.rows import FloatRows, Rows
+from distilrec.storage.form import Array
 from distilrec.types import FloatArray, IntArray
 
 
@@ -21,29 +22,29 @@ class FlatIndex:
         Raises:
             ArtifactError: it is no such table, or holds NaN or infinity.
         """
-        self._rows: Rows = FloatRows(table) if isinstance(table, np.ndarray) else table
-        self._bound = self._rows.bound
+        self.rows: Rows = FloatRows(table) if isinstance(table, np.ndarray) else table
+        self._bound = self.rows.bound
 
     @property
     def n_items(self) -> int:
         """How many items there are, N."""
-        return self._rows.n_items
+        return self.rows.n_items
 
     @property
     def width(self) -> int:
         """How long a vector is, D."""
-        return self._rows.width
+        return self.rows.width
 
     @property
     def nbytes(self) -> int:
         """Bytes of the table."""
-        return self._rows.nbytes
+        return self.rows.nbytes
 
     def search(
         self, vectors: FloatArray, k: int, *, exclude: Sequence[IntArray] | None = None, allow: Array | None = None
     ) -> Found:
         """The k best items for each vector; see `ItemIndex`."""
-        return best_of_all(self._rows, self._score, ask(self, vectors, k, exclude, allow))
+        return best_of_all(self.rows, self._score, ask(self, vectors, k, exclude, allow))
 
     def _score(self, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return self._rows.products(vectors), rounding(self.width, vectors, self._bound)
+        return self.rows.products(vectors), rounding(self.width, vectors, self._bound)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from distilrec.errors import SettingsError
-from distilrec.storage.form import LARGEST
+from distilrec.search.finite import WILD, first_wild_row
+from distilrec.search.rows import Rows
+from distilrec.storage.form import Array
 from distilrec.types import FloatArray, IntArray
 
-Array = np.ndarray[Any, Any]
-WILD = f"NaN, infinity or a number beyond {LARGEST:g}"
 Found = tuple[IntArray, FloatArray]
 """Row numbers of items [B, k], best first, and their scores [B, k]; -1 and -infinity where there were no more."""
 
@@ -34,6 +34,11 @@ class ItemIndex(Protocol):
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays that it holds."""
+        ...
+
+    @property
+    def rows(self) -> Rows:
+        """The item vectors as it holds them; a small table may have been decoded."""
         ...
 
     def search(
@@ -88,14 +93,6 @@ def ask(index: ItemIndex, vectors: Array, k: int, exclude: Sequence[IntArray] | 
         raise SettingsError(f"k is {k}; expected a whole number from 1")
     rows = _excluded(exclude, len(vectors), index.n_items)
     return Question(np.ascontiguousarray(vectors, dtype=np.float32), int(k), rows, _allowed(allow, index.n_items))
-
-
-def first_wild_row(array: Array) -> int | None:
-    """The first row that holds NaN, infinity, or a number whose products leave float32; none where all is well."""
-    if not array.size or (float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST):
-        return None
-    fine = np.abs(array.reshape(len(array), -1)) <= np.float64(LARGEST)  # never true of NaN
-    return int(np.flatnonzero(~fine.all(axis=1))[0])
 
 
 def _excluded(exclude: Sequence[IntArray] | None, count: int, n_items: int) -> list[IntArray]:

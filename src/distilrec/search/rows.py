@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from distilrec.errors import ArtifactError
-from distilrec.search.question import WILD, Array, first_wild_row
+from distilrec.search.finite import check_finite
+from distilrec.storage.form import Array
 from distilrec.types import FloatArray, IntArray
 
 PIECE_NUMBERS = 1 << 18  # decoded at once: 1 MiB stays in the processor's cache
@@ -171,9 +172,3 @@ def pieces(rows: Rows) -> Iterator[tuple[int, FloatArray]]:
     step = max(1, PIECE_NUMBERS // max(rows.width, 1))
     for start in range(0, rows.n_items, step):
         yield start, rows.take_range(start, min(start + step, rows.n_items))
-
-
-def check_finite(name: str, array: Array) -> None:
-    """Refuse an array with numbers that no model has."""
-    if first_wild_row(array) is not None:
-        raise ArtifactError(f"{name} holds {WILD}, first in row {first_wild_row(array)}; the model is damaged")

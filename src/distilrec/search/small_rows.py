@@ -7,8 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from distilrec.errors import ArtifactError
-from distilrec.search.question import Array
-from distilrec.search.rows import PIECE_NUMBERS, DecodedRows, Rows, check_finite
+from distilrec.search.finite import check_finite
+from distilrec.search.rows import PIECE_NUMBERS, DecodedRows, Rows
+from distilrec.storage.form import Array
 from distilrec.types import FloatArray, IntArray
 
 _PAIRS = np.stack([np.arange(256) % 16 - 8, np.arange(256) // 16 - 8], axis=1).astype(np.float32)  # [256, 2]

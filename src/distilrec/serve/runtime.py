@@ -14,7 +14,7 @@ import polars as pl
 from distilrec.errors import ArtifactError, SettingsError
 from distilrec.exported import Exported, read_export
 from distilrec.ids import IdIndex
-from distilrec.search import IndexSettings, ItemIndex, index_for, rows_of
+from distilrec.search import Codes, IndexSettings, ItemIndex, index_for, pieces, rows_of
 from distilrec.serve.choice import BoolArray, Catalogue, Where, joined
 from distilrec.serve.encoder import OnnxEncoder, padded
 from distilrec.storage import Packed
@@ -49,13 +49,14 @@ class Runtime:
         self.items, self.digest, self.max_length = artifact.items, exported.digest, exported.max_length
         self.about: dict[str, Any] = artifact.config
         self._encoder = OnnxEncoder(exported.encoder, threads=threads)
-        self._rows = rows_of(packed, _ITEM_TABLE)
+        codes = None if exported.codes is None else Codes.from_arrays(exported.codes)
+        self._index: ItemIndex = index_for(packed, settings=index, codes=codes)
+        self._rows = self._index.rows
         self._read = self._rows if exported.input_table == _ITEM_TABLE else rows_of(packed, exported.input_table)
-        self._index: ItemIndex = index_for(packed, settings=index)
         if self._rows.n_items != self.items.height:
             raise ArtifactError(f"the model ranks {self._rows.n_items} items, the catalogue has {self.items.height}")
         self._ids, self._catalogue = IdIndex(self.items["item_id"]), Catalogue(self.items)
-        self._names = self.items["item_id"].to_list()
+        self._names = self._ids.values
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int = 1, index: IndexSettings | None = None) -> Self:
@@ -216,8 +217,7 @@ class Runtime:
     @cached_property
     def _lengths(self) -> FloatArray:
         """Lengths of item vectors, [N]; 1 where one is 0."""
-        rows = self._rows.take_range(0, self.n_items)
-        lengths: FloatArray = np.sqrt(np.vecdot(rows, rows))
+        lengths = np.concatenate([np.sqrt(np.vecdot(part, part)) for _, part in pieces(self._rows)])
         return np.where(lengths > 0, lengths, 1).astype(np.float32)
 
     def _nearest(self, row: int, k: int, allowed: BoolArray | None) -> Recommendations:

@@ -6,13 +6,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from distilrec.artifact import CARD, CONFIG, ITEMS, TENSORS, read_artifact
+from distilrec.artifact import CARD, CODES, CONFIG, ITEMS, TENSORS, read_artifact
 from distilrec.errors import ArtifactError
+from distilrec.exported import ALL_IN_ONE, ENCODER, EXPORT, PARITY
 from distilrec.storage.form import Array
 from distilrec.storage.names import is_item_table, part_of
 from distilrec.storage.packed import Packed
 
 _FLOAT_BYTES = 4
+_FILES = (
+    ("catalogue", ITEMS, "parquet"),
+    ("card", CARD, "text"),
+    ("config", CONFIG, "json"),
+    ("codes of the fast scan", CODES, "uint8"),
+    ("encoder's graph", ENCODER, "onnx"),
+    ("all-in-one graph", ALL_IN_ONE, "onnx"),
+    ("certificate", PARITY, "json"),
+    ("digests", EXPORT, "json"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class PartSize:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Every byte of an artefact: the parts of the model, the names of its arrays, catalogue, card and config."""
+    """Every byte of an artefact, exported or not: the parts of the model, names of arrays, and the other files."""
 
     arrays: tuple[PartSize, ...]
     others: tuple[PartSize, ...]
@@ -60,9 +71,8 @@ def sizes_of(folder: Path) -> Sizes:
         groups.setdefault(part_of(name), []).append(size)
     arrays = tuple(_together(name, sizes) for name, sizes in groups.items())
     names = (folder / TENSORS).stat().st_size - packed.nbytes()
-    files = [("catalogue", ITEMS, "parquet"), ("card", CARD, "text"), ("config", CONFIG, "json")]
     others = [("names and shapes", "json", names)]
-    others += [(name, form, (folder / file).stat().st_size) for name, file, form in files if (folder / file).exists()]
+    others += [(name, form, (folder / file).stat().st_size) for name, file, form in _FILES if (folder / file).exists()]
     return Sizes(
         tuple(sorted(arrays, key=lambda part: -part.plain_bytes)),
         tuple(PartSize(name, form, 0, size, size) for name, form, size in others),
