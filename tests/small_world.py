@@ -30,6 +30,7 @@ TINY: dict[str, Any] = {
     },
     "student": {"model": {"width": 8, "max_length": 10}, "train": {"epochs": 2, "batch_size": 16}},
     "evaluate": {"cutoffs": [5, 10], "latency_requests": 10},
+    "costs": None,
 }
 
 

@@ -2,7 +2,7 @@
 
 import yaml
 
-from distilrec.card import write_card
+from distilrec.card import with_section, write_card
 
 CONFIG = {"model": {"kind": "transformer", "settings": {}}, "n_items": 12101, "n_parameters": 803456}
 
@@ -25,6 +25,13 @@ def test_the_card_says_what_the_model_is_and_how_to_load_it():
 def test_sections_follow_in_the_order_given():
     card = write_card(CONFIG, sections={"Data": "Real.\n\n", "Metrics": "NDCG"})
     assert card.endswith("\n## Data\n\nReal.\n\n## Metrics\n\nNDCG\n")
+
+
+def test_a_section_is_given_another_text_and_the_others_stay():
+    card = write_card(CONFIG, sections={"Results": "old", "Data": "Real.", "Last": "old"})
+    changed = with_section(with_section(card, "Results", r"new \1 {x}"), "Last", "new")
+    assert changed == write_card(CONFIG, sections={"Results": r"new \1 {x}", "Data": "Real.", "Last": "new"})
+    assert with_section(card, "Metrics", "new") == card
 
 
 def test_braces_in_a_section_are_left_alone():

@@ -21,6 +21,7 @@ TINY = [
     *("--set", "teacher.model={width: 16, heads: 2}", "--set", "teacher.train={epochs: 2, batch_size: 16}"),
     *("--set", "student.model={width: 8}", "--set", "student.train={epochs: 2, batch_size: 16}"),
     *("--set", "teacher.content_width=6", "--set", "evaluate.latency_requests=10"),
+    *("--set", "costs=null"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,12 @@ recommender = Recommender.from_pretrained("path/to/this/folder")
 print(recommender.recommend(history=[{example}], k=10))
 ```
 """
+
+
+def with_section(card: str, heading: str, text: str) -> str:
+    """The card with another text below a heading; as it was where it lacks the heading."""
+    section = re.compile(rf"(?ms)^## {re.escape(heading)}\n.*?(?=\n## |\Z)")
+    return section.sub(lambda _: f"## {heading}\n\n{text.strip()}\n", card)
 
 
 def write_card(

@@ -7,25 +7,24 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distilrec.artifact import artifact_size_bytes
+from distilrec.artifact import CONFIG, artifact_size_bytes
 from distilrec.energy import EnergySettings, joules_per_thousand, measure_energy
-from distilrec.errors import DistilRecError, SettingsError
+from distilrec.errors import SettingsError
 from distilrec.evaluate.cost import Cost
-from distilrec.latency import ONE_THREAD, Latency
+from distilrec.files import read_json
+from distilrec.latency import WARM_UP, Latency, ask, ask_with_one_thread
 from distilrec.memory import peak_memory_bytes
+from distilrec.models.kinds import import_kind
 
 if TYPE_CHECKING:  # it loads torch, which only the other process needs
     from distilrec.recommender import Id, Recommender
 
-_WARM_UP = 20
 _AT_ONCE = 256
 
 
@@ -46,33 +45,24 @@ def measure_cost(
         "requests": requests,
         "energy": settings.model_dump(mode="json"),
     }
-    answer = subprocess.run(
-        [sys.executable, "-m", "distilrec.costs"],
-        input=json.dumps(question),
-        capture_output=True,
-        text=True,
-        env={**os.environ, **ONE_THREAD},
-        check=False,
-    )
-    if answer.returncode != 0:
-        raise DistilRecError(f"the process that measures costs failed: {answer.stderr.strip()[-2000:]}")
-    return Cost(**json.loads(answer.stdout), size_bytes=artifact_size_bytes(artefact))
+    return Cost(**ask_with_one_thread("distilrec.costs", question), size_bytes=artifact_size_bytes(artefact))
 
 
 def _measure(question: dict[str, Any]) -> dict[str, Any]:
     from distilrec.recommender import Recommender
 
+    _import_libraries(Path(question["artefact"]))
     before, began = peak_memory_bytes() or 0, time.perf_counter()
     recommender = Recommender.from_pretrained(question["artefact"])
     loaded = time.perf_counter() - began
     histories, requests = question["histories"], int(question["requests"])
-    for number in range(_WARM_UP):
-        _ask(recommender, histories[number % len(histories)])
+    for number in range(WARM_UP):
+        ask(recommender, histories[number % len(histories)])
     milliseconds: list[float] = []
     with measure_energy(EnergySettings(**question["energy"])) as found:
         for number in range(requests):
             began = time.perf_counter()
-            _ask(recommender, histories[number % len(histories)])
+            ask(recommender, histories[number % len(histories)])
             milliseconds.append(1000 * (time.perf_counter() - began))
     peak = peak_memory_bytes() or 0
     latency = Latency.of(milliseconds)
@@ -91,15 +81,18 @@ def _measure(question: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ask(recommender: Recommender, history: Sequence[Id]) -> None:
-    recommender.recommend(history, k=min(10, recommender.n_items))
+def _import_libraries(artefact: Path) -> None:
+    """What the model needs is imported before it is loaded, so that neither time nor memory of it is the model's."""
+    config = artefact / CONFIG
+    if config.is_file():
+        import_kind(str(read_json(config).get("model", {}).get("kind")))
 
 
 def _throughput(recommender: Recommender, histories: Sequence[Sequence[Id]]) -> float:
     many = [histories[number % len(histories)] for number in range(_AT_ONCE)]
-    recommender.recommend(many, k=min(10, recommender.n_items))
+    ask(recommender, many)
     began = time.perf_counter()
-    recommender.recommend(many, k=min(10, recommender.n_items))
+    ask(recommender, many)
     return _AT_ONCE / (time.perf_counter() - began)
 
 

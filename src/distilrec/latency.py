@@ -33,7 +33,7 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
-_WARM_UP = 20
+WARM_UP = 20
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ def ask_with_one_thread(module: str, question: Mapping[str, Any]) -> Any:  # noq
         check=False,
     )
     if answer.returncode != 0:
-        raise DistilRecError(f"the process that measures latency failed: {answer.stderr.strip()[-2000:]}")
+        what = module.rpartition(".")[2]
+        raise DistilRecError(f"the process that measures {what} failed: {answer.stderr.strip()[-2000:]}")
     return json.loads(answer.stdout)
 
 
@@ -89,13 +90,18 @@ def _measure(
     recommenders: Mapping[str, Recommender], histories: Sequence[Sequence[Id]], requests: int
 ) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in recommenders}
-    for request in range(_WARM_UP + requests):
+    for request in range(WARM_UP + requests):
         history = histories[request % len(histories)]
         for name, recommender in recommenders.items():
             began = time.perf_counter()
-            recommender.recommend(history, k=min(10, recommender.n_items))
+            ask(recommender, history)
             seconds[name].append(time.perf_counter() - began)
-    return {name: [1000 * value for value in values[_WARM_UP:]] for name, values in seconds.items()}
+    return {name: [1000 * value for value in values[WARM_UP:]] for name, values in seconds.items()}
+
+
+def ask(recommender: Recommender, history: Sequence[Id] | Sequence[Sequence[Id]]) -> None:
+    """The ten best items for one history, or for each of several."""
+    recommender.recommend(history, k=min(10, recommender.n_items))
 
 
 def _main() -> None:

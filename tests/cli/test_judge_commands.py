@@ -2,7 +2,9 @@ import re
 
 import pytest
 
+from distilrec.evaluate.cost import Cost
 from distilrec.evaluate.evaluation import Evaluation
+from distilrec.run.results import TITLES, Results
 
 EVALUATE = ["--cutoffs", "5,10"]
 
@@ -114,6 +116,20 @@ def test_protocols_need_runs_with_models_in_common(command, tmp_path, name):
     called = command("compare", tmp_path, tmp_path / name, "--protocols")
     assert called.code == 2
     assert "have 0 models in common; expected two or more" in called.err
+
+
+def test_cost_of_a_run_is_that_of_all_its_models_and_is_kept(command, copied, monkeypatch):
+    cost = Cost(1, 2, 3, 10, 5000, 3.6, 3 << 20, 2 << 20, 1234, 0.25, 18.0, "an estimate")
+    monkeypatch.setattr("distilrec.run.costs.measure_cost", lambda *_, **__: cost)
+    called = command("cost", copied, "--price", "0.5")
+    assert called.code == 0, called.err
+    for title in TITLES.values():
+        cells = [cell.strip() for cell in rows_of(called.out, title)[0].split("│")[2:-1]]
+        assert cells == ["5,000", "3.0 MiB", "2.0 MiB", "0.250 s", "18.00", "0.5000"]
+    assert Results.load(copied).costs.per_core_hour == 0.5
+    refused = command("cost", copied / "artefact")
+    assert refused.code == 2
+    assert "artefact is not a run's folder; name the prepared data too, from which histories are taken" in refused.err
 
 
 def test_cost_prints_what_serving_takes(command, finished):

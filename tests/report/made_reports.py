@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from distilrec.evaluate.bootstrap import Interval
+from distilrec.evaluate.cost import Cost, CostTable
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.verdicts import verdicts
 from distilrec.latency import Latency
@@ -90,6 +91,7 @@ def made_facts():
         models=[alone, teacher, distilled],
         verdicts=[verdicts(distilled.evaluation, teacher.evaluation, names=("the distilled student", "the teacher"))],
         notes=[EVIL],
+        costs=CostTable({"distilled": Cost(1, 2, 3, 10, 5000, 3.6, 3 << 20, 2 << 20, 1234, 0.25, 18.0, EVIL)}, EVIL),
         data=[("Log", EVIL), ("Split", "leave last out")],
         protocol=PROTOCOL,
         slices=[Slice("history", EVIL, 4, {"teacher": Interval(0.5, 0.4, 0.6), "distilled": Interval(0.7, 0.6, 0.8)})],

@@ -11,7 +11,7 @@ from distilrec.report.markdown import markdown_page, plain
 def test_every_part_is_there_in_order(facts):
     text = markdown_page([facts], command="distilrec report runs/small")
     assert re.findall(r"^## (.*)$", text, flags=re.M) == [
-        *("Results", "For whom", "What is recommended", "Samples", "Training"),
+        *("Results", "For whom", "What is recommended", "Samples", "Training", "Costs"),
         "Data, settings, machine",
     ]
     assert "| distilled | 0.7500 [" in text

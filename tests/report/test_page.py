@@ -7,6 +7,7 @@ import pytest
 from made_reports import EVIL
 
 from distilrec.evaluate.bootstrap import Interval
+from distilrec.evaluate.cost import NO_COSTS
 from distilrec.report.page import html_page
 from distilrec.run.splits import BothSplits
 
@@ -54,6 +55,13 @@ def test_what_two_splits_say_is_told_where_a_run_has_two(facts, outline):
     assert f"NDCG@10, {EVIL}" in found.words
     assert "0.25000.2000 to 0.3000" in found.words  # two cells side by side
     assert "What two splits say" not in outline(page(facts)).words
+
+
+def test_what_models_cost_is_told_or_that_it_was_not_measured(facts, outline):
+    words = outline(page(facts)).words
+    assert "J a thousand distilled5,0003.0 MiB2.0 MiB0.250 s18.00" in words
+    assert f"on one thread of {EVIL}, without a server" in words
+    assert NO_COSTS in outline(page(dataclasses.replace(facts, costs=None))).words
 
 
 def test_each_picture_has_a_title_and_words(facts, outline):

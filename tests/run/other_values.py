@@ -71,6 +71,7 @@ WITHIN: dict[str, tuple[dict[str, str], set[str]]] = {
         {"confidence": "2", "target": "1", "agreement": "1", "advantage": "1", "importance": "1"},
         {"distilled/seed-0"},
     ),
+    "costs={}": ({"watts_per_core": "2"}, {"costs"}),
     "distil.curriculum={}": ({"start_share": "0.5", "full_at": "0.6", "by": "length"}, {"distilled/seed-0"}),
     **{
         f"student.model.kind={kind}": (

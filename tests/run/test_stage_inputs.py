@@ -22,10 +22,13 @@ from other_values import (
 
 from distilrec.config import settings_within
 from distilrec.data.split import SplitSettings
+from distilrec.evaluate.cost import Cost
+from distilrec.files import write_json
 from distilrec.models.students import student_kinds
 from distilrec.run.folder import RunFolder
 from distilrec.run.pipeline import _Pipeline
 from distilrec.run.recipe import Recipe
+from distilrec.run.results import TITLES
 from small_world import worked
 
 EVALUATIONS = {f"evaluation/{n}" for n in ("popularity", "item_knn", "ease", "teacher", "student_alone", "distilled")}
@@ -108,6 +111,7 @@ ELSEWHERE = {
     "student.model.max_length",
     "teacher.kind",  # another kind has other settings
     "student.model.kind",  # each, below
+    "costs.price_per_core_hour",  # multiplies what was measured
     "track",  # tells what was found, and decides nothing
     *(f"also_split.{name}" for name in SplitSettings.model_fields),  # as data.split of a run of its own
 }
@@ -117,13 +121,17 @@ class Dry(_Pipeline):
     """A run that stops before it writes results."""
 
     def _finish(self, models):
-        self._latencies({name: [path / "artefact" for path in paths] for name, paths in models.items()})
+        artefacts = {name: [path / "artefact" for path in paths] for name, paths in models.items()}
+        self._latencies(artefacts)
+        self._costs(artefacts)
 
 
 @pytest.fixture(scope="module")
 def inputs(small, finished, tmp_path_factory):
     """What each stage would be told, in the folder of a finished run, without doing anything."""
     folder = shutil.copytree(finished.folder, tmp_path_factory.mktemp("dry") / "run")
+    cost = vars(Cost(1, 2, 3, 10, 5000, 3.6, 3, 2, 1, 0.5))
+    write_json(folder / "costs/costs.json", {"machine": "", "models": dict.fromkeys(TITLES, cost)})
 
     def ask(*overrides):
         told = {}

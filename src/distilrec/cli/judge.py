@@ -136,18 +136,31 @@ def agree(
 @app.command()
 def cost(
     model: Model,
-    data: Data,
+    data: Annotated[
+        Path | None, typer.Argument(help="Prepared data; left out, all models of a run, kept in its results and card.")
+    ] = None,
     requests: Annotated[int, typer.Option(help="How many requests are timed.")] = 200,
     price: Annotated[float | None, typer.Option(help="Of a core for an hour, in any currency.")] = None,
     watts: Annotated[float, typer.Option(help="Power of a busy core, where energy must be estimated.")] = 5.0,
 ) -> None:
-    """Measure what a model costs to serve: latency, throughput, memory, load time, energy and money."""
-    from distilrec.cli.show import print_table
+    """Measure what models cost to serve: latency, throughput, memory, load time, energy and money."""
+    from distilrec.cli.show import print_table, show_costs
+    from distilrec.config import parse
     from distilrec.costs import measure_cost
     from distilrec.energy import EnergySettings
+    from distilrec.evaluate.cost import CostSettings
+    from distilrec.run.costs import add_costs
     from distilrec.run.finished import some_histories
     from distilrec.run.stages import load_prepared
 
+    if data is None:
+        if not (model / "run.json").is_file():
+            raise SettingsError(
+                f"{model} is not a run's folder; name the prepared data too, from which histories are taken"
+            )
+        settings = parse(CostSettings, {"watts_per_core": watts, "price_per_core_hour": price}, where="options")
+        show_costs(add_costs(model, settings, requests=requests, say=typer.echo).costs)
+        return
     histories = some_histories(load_prepared(data))
     found = measure_cost(artefact_of(model), histories, requests=requests, energy=EnergySettings(watts_per_core=watts))
     print_table(["on one thread", "measured"], [list(line) for line in found.lines(per_core_hour=price)])

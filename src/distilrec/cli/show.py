@@ -15,6 +15,7 @@ from rich.text import Text
 
 from distilrec.evaluate.accuracy import METRICS_AT_K
 from distilrec.evaluate.compare import metric_title
+from distilrec.evaluate.cost import NO_COSTS, CostTable
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.memory import peak_memory_bytes
 from distilrec.recommender import Recommender
@@ -33,6 +34,7 @@ def show_run(run: Run) -> None:
     print_table(head, body)
     for line in (*run.results.verdicts, *run.results.notes):
         typer.echo(f"\n{line}")
+    show_costs(run.results.costs)
     if (both := run.results.splits) is not None:
         typer.echo("")
         print_table(*both.cells())
@@ -41,6 +43,14 @@ def show_run(run: Run) -> None:
     if (peak := peak_memory_bytes()) is not None:
         typer.echo(f"\nPeak memory of this process: {peak / 2**30:.2f} GiB.")
     typer.echo(f"\nThe distilled student is in {run.artefact} (its card: {run.artefact / 'README.md'}).")
+
+
+def show_costs(costs: CostTable | None) -> None:
+    """What each model costs, and how it was measured."""
+    typer.echo("")
+    if costs is not None:
+        print_table(*costs.cells())
+    typer.echo(costs.note if costs is not None else NO_COSTS)
 
 
 def show_sample(run: Run, *, k: int = 5) -> None:

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
+from pydantic import Field
+
+from distilrec.config import Settings
+from distilrec.energy import EnergySettings
 from distilrec.errors import SettingsError
+
+_NOT_MEASURED = "not measured"
+NO_COSTS = "What models cost beside time was not measured; distilrec cost RUN measures it."
+
+
+class CostSettings(Settings):
+    """How it is measured what a model costs to serve."""
+
+    watts_per_core: float = Field(default=EnergySettings().watts_per_core, gt=0)
+    """Power of a busy core, where energy must be estimated."""
+    price_per_core_hour: float | None = Field(default=None, ge=0)
+    """Of a core for an hour, in any currency; none tells no money."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +47,7 @@ class Cost:
     """From the folder to a model that answers; importing the libraries is not in it."""
     joules_per_thousand: float | None = None
     """Of a thousand requests; none where it was not measured."""
-    energy: str = "not measured"
+    energy: str = _NOT_MEASURED
     """How the joules are known: counted, or estimated from what."""
 
     def money_per_million(self, per_core_hour: float) -> float:
@@ -54,6 +72,51 @@ class Cost:
             money = self.money_per_million(per_core_hour)
             told.append(("money a million requests", f"{money:.4f} at {per_core_hour:g} a core-hour"))
         return told
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """What several models cost, side by side; their latencies are told where they were timed in turns."""
+
+    costs: Mapping[str, Cost]
+    """Title of a model -> its cost."""
+    machine: str
+    """On which it was measured."""
+    per_core_hour: float | None = None
+    """The price at which money is told, in any currency."""
+
+    @classmethod
+    def read(cls, held: Mapping[str, Any]) -> Self:
+        """Read back plain values."""
+        costs = {title: Cost(**cost) for title, cost in held["costs"].items()}
+        return cls(costs, held["machine"], held["per_core_hour"])
+
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Heading and rows of the table, as text."""
+        head = ["model", "a second, many at once", "peak memory", "of it the model", "load time", "J a thousand"]
+        money = [] if self.per_core_hour is None else ["money a million"]
+        return [*head, *money], [[title, *self._row(cost)] for title, cost in self.costs.items()]
+
+    def _row(self, cost: Cost) -> list[str]:
+        return [
+            f"{cost.requests_per_second:,.0f}",
+            _mib(cost.peak_memory_bytes),
+            _mib(cost.model_memory_bytes),
+            f"{cost.load_seconds:.3f} s",
+            _NOT_MEASURED if cost.joules_per_thousand is None else f"{cost.joules_per_thousand:.2f}",
+            *([] if self.per_core_hour is None else [f"{cost.money_per_million(self.per_core_hour):.4f}"]),
+        ]
+
+    @property
+    def note(self) -> str:
+        """How it was measured."""
+        energy = ", ".join(dict.fromkeys(cost.energy for cost in self.costs.values()))
+        money = "" if self.per_core_hour is None else f" Money is processor time at {self.per_core_hour:g} a core-hour."
+        return (
+            f"Costs: each model in a process of its own, on one thread of {self.machine}, without a server around it. "
+            "Peak memory is of the whole process; load time is from disk, when libraries are imported. Joules of a "
+            f"thousand requests are {energy}.{money}"
+        )
 
 
 def money_per_million(processor_ms: float, per_core_hour: float) -> float:

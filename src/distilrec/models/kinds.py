@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import Any, ClassVar, Protocol, Self, cast
 
 import numpy as np
@@ -75,14 +76,19 @@ class Model(Protocol):
 
 def rebuild(kind: str, settings: Mapping[str, Any], state: Mapping[str, np.ndarray[Any, Any]]) -> Model:
     """A model from what `kind`, `settings` and `state()` said when it was saved."""
+    module = import_kind(kind)
+    _, class_name, settings_name = _KINDS[kind]
+    model = getattr(module, class_name).from_state(parse(getattr(module, settings_name), settings, where=kind), state)
+    return cast(Model, model)
+
+
+def import_kind(kind: str) -> ModuleType:
+    """The module of a kind, and with it the libraries that it needs."""
     if kind not in _KINDS:
         raise ArtifactError(
             f"model kind {kind!r} is unknown; known: {', '.join(_KINDS)}. A newer DistilRec may know it"
         )
-    module_name, class_name, settings_name = _KINDS[kind]
-    module = import_module(module_name)
-    model = getattr(module, class_name).from_state(parse(getattr(module, settings_name), settings, where=kind), state)
-    return cast(Model, model)
+    return import_module(_KINDS[kind][0])
 
 
 def kinds() -> list[str]:

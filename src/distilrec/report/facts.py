@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distilrec.evaluate.bootstrap import Interval
+from distilrec.evaluate.cost import CostTable
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.verdicts import Verdicts
 from distilrec.latency import Latency
@@ -123,6 +124,8 @@ class RunFacts:
     verdicts: Sequence[Verdicts] = ()
     """Of the distilled student beside itself alone and beside its teacher."""
     notes: Sequence[str] = ()
+    costs: CostTable | None = None
+    """What models cost beside time; none where it was not measured."""
     splits: BothSplits | None = None
     """What a second split says of the same models."""
     data: Sequence[tuple[str, str]] = ()

@@ -59,6 +59,7 @@ class _Reading:
             models=models,
             verdicts=verdicts,
             notes=results.notes if results else (),
+            costs=results.costs if results else None,
             splits=results.splits if results else None,
             data=data_facts(log, recipe) if log else (),
             protocol=protocol,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from distilrec.evaluate.compare import metric_title
+from distilrec.evaluate.cost import NO_COSTS
 from distilrec.report.facts import Model, Recommended, RunFacts
 from distilrec.report.results import MORE
 from distilrec.report.sentences import lead, verdict_sentences
@@ -49,6 +50,7 @@ def _run(run: RunFacts, level: str, *, named: bool) -> Iterator[str]:
     yield from _shown(run, level)
     yield from _samples(run, level)
     yield from _trainings(run, level)
+    yield from _costs(run, level)
     yield from _origin(run, level)
 
 
@@ -138,6 +140,13 @@ def _trainings(run: RunFacts, level: str) -> Iterator[str]:
         ]
         for model, curve in trained
     ])  # fmt: skip
+
+
+def _costs(run: RunFacts, level: str) -> Iterator[str]:
+    yield f"{level} Costs"
+    if run.costs is not None:
+        yield _table(*run.costs.cells())
+    yield plain(run.costs.note if run.costs else NO_COSTS)
 
 
 def _origin(run: RunFacts, level: str) -> Iterator[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 
+from distilrec.report.costs import cost_section
 from distilrec.report.evidence import sample_section, shown_section, slice_section
 from distilrec.report.facts import RunFacts
 from distilrec.report.html import Markup, details, element, empty, joined, table, terms
-from distilrec.report.results import cost_charts, results_table, tiles, verdict_list
+from distilrec.report.results import results_table, tiles, verdict_list
 from distilrec.report.sentences import lead
 from distilrec.report.side_by_side import compare_runs, runs_section
 from distilrec.report.splits import both_splits
@@ -132,7 +133,7 @@ def _origin(run: RunFacts) -> Markup:
 
 _SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("results", "Results", _results),
-    ("costs", "Quality, size and speed", cost_charts),
+    ("costs", "Quality, size and speed", cost_section),
     ("groups", "For whom", slice_section),
     ("shown", "What is recommended", shown_section),
     ("samples", "Samples", sample_section),

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from distilrec.evaluate.bootstrap import Interval
 from distilrec.evaluate.compare import metric_title, p_value_text
 from distilrec.evaluate.verdicts import Verdicts
-from distilrec.report.charts import Point, quality_against_cost
 from distilrec.report.drawing import key, line, mark
 from distilrec.report.facts import Model, RunFacts
 from distilrec.report.html import Markup, details, element, empty, joined, table
 from distilrec.report.scale import linear
-from distilrec.report.words import capital, milliseconds, number, share, size, times, unbroken
+from distilrec.report.words import capital, milliseconds, share, size, times, unbroken
 
 MORE = ("recall@10", "mrr")
 
@@ -146,30 +145,6 @@ def _all_metrics(models: Sequence[Model]) -> Markup:
     ]
     inner = table(head, body, caption="Every metric with its 95 % interval", class_="dense")
     return details(f"All {len(names)} metrics with intervals", inner)
-
-
-def cost_charts(run: RunFacts) -> Markup:
-    """Quality against size, and against latency."""
-    title = metric_title(run.metric)
-    sized = [(m, float(m.bytes_on_disk)) for m in run.ranked if m.bytes_on_disk]
-    timed = [(m, m.latency.p50) for m in run.ranked if m.latency]
-    if not sized and not timed:
-        return empty("Sizes and latencies are measured when the run is finished.")
-    charts = []
-    if sized:
-        drawn = quality_against_cost(_points(run, sized), cost="bytes on disk", quality=title, cost_text=size)
-        told = "Everything that is shipped counts. The dashed stair is the frontier: nothing smaller is as good."
-        charts.append(figure("Against size", drawn, told))
-    if timed:
-        cost = "milliseconds a request, median"
-        drawn = quality_against_cost(_points(run, timed), cost=cost, quality=title, cost_text=number)
-        told = "On one thread, from the history's item ids to ten ranked ids."
-        charts.append(figure("Against time", drawn, told))
-    return element("div", *charts, class_="charts")
-
-
-def _points(run: RunFacts, models: Sequence[tuple[Model, float]]) -> list[Point]:
-    return [Point(model.title, model.role, cost, model.metrics[run.metric]) for model, cost in models]
 
 
 def figure(title: str, picture: Markup, note: str = "", *, legend: Markup | None = None) -> Markup:

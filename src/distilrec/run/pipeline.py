@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
-
-from distilrec import __version__
-from distilrec.card import write_card
 from distilrec.data.split import SplitSettings, split
 from distilrec.encode.items import digest_of_encoders
 from distilrec.errors import SettingsError
+from distilrec.evaluate.cost import CostTable
 from distilrec.evaluate.evaluation import Evaluation, average
 from distilrec.evaluate.kept_lists import save_lists
 from distilrec.evaluate.lists import TopLists
@@ -27,12 +22,14 @@ from distilrec.models.kinds import Model
 from distilrec.recommender import Recommender
 from distilrec.run import stages
 from distilrec.run.advantage import advantage
+from distilrec.run.costs import measured_costs
 from distilrec.run.finished import Run, some_histories
 from distilrec.run.folder import RunFolder, Say, digest_of_stage
 from distilrec.run.lists import LIST_LENGTH
+from distilrec.run.publish import publish, recipe_text
 from distilrec.run.ranked import RanksOnly, decides_ranks, ranked_knowledge
 from distilrec.run.recipe import Recipe, with_paths
-from distilrec.run.results import RESULTS, TITLES, Results, gather_results
+from distilrec.run.results import TITLES, Results, gather_results
 from distilrec.run.splits import ALSO, BothSplits, second_recipe, titles
 from distilrec.run.teacher_stages import (
     SPEED_ONLY,
@@ -340,15 +337,25 @@ class _Pipeline:
         done = self.folder.stage("latency", {"data": self.data_key, "models": digests, "requests": requests}, work)
         return {name: Latency(**values) for name, values in read_json(done / "latency.json").items()}
 
+    def _costs(self, artefacts: dict[str, list[Path]]) -> CostTable | None:
+        """What each model costs beside time, where the recipe asks for it."""
+        settings, requests = self.recipe.costs, self.recipe.evaluate.latency_requests
+        if settings is None:
+            return None
+        firsts = {name: artefacts[name][0] for name in TITLES if name in artefacts}
+        return measured_costs(self.folder, firsts, self.prepared, settings, requests=requests)
+
     def _finish(self, models: dict[str, list[Path]]) -> Run:
         artefacts = {name: [path / "artefact" for path in paths] for name, paths in models.items()}
+        student = artefacts[DISTILLED][0]
         evaluations = {name: self.folder.path / "evaluation" / name for name in models}
         encoder = read_json(self.vectors / "encoder.json") if self.vectors else None
-        results = gather_results(self.recipe, evaluations, artefacts, self._latencies(artefacts), encoder=encoder)
-        self._publish(artefacts[DISTILLED][0], results)
+        latencies, costs = self._latencies(artefacts), self._costs(artefacts)
+        results = gather_results(self.recipe, evaluations, artefacts, latencies, costs, encoder=encoder)
+        publish(self.folder.path, self.recipe, self.prepared, results, student=student)
         if self.recipe.also_split is not None:
             results = replace(results, splits=self._on_second_split(self.recipe.also_split, results))
-            self._publish(artefacts[DISTILLED][0], results)
+            publish(self.folder.path, self.recipe, self.prepared, results, student=student)
         for line in track(self.folder.path, self.recipe.track):
             self.say(f"tracked; see: {line}")
         return Run(self.folder.path, self.recipe, results, self.prepared)
@@ -368,30 +375,6 @@ class _Pipeline:
         }
         return BothSplits.of(found, results.metric)
 
-    def _publish(self, artefact: Path, results: Results) -> None:
-        write_json(self.folder.path / RESULTS, results.as_json())
-        write_text(self.folder.path / "results.md", results.markdown())
-        self._ship(artefact, results)
-
-    def _ship(self, artefact: Path, results: Results) -> None:
-        """Write the distilled student with a full card to `artefact`, the folder that people take away."""
-        recommender = Recommender.from_pretrained(artefact)
-        data = self.prepared.interactions
-        without_own_paths = with_paths(self.recipe, lambda path: Path(path.name) if path.is_absolute() else path)
-        counts = f"{data.n_users:,} users, {data.n_items:,} items, {data.events.height:,} events"
-        card = write_card(
-            recommender.config(),
-            title=self.recipe.name,
-            example=", ".join(repr(value) for value in some_histories(self.prepared)[0][-3:]),
-            sections={
-                "Results": results.markdown(),
-                "Data": f"{counts} from `{self.recipe.data.path.name}`.",
-                "Settings": f"```yaml\n{recipe_text(without_own_paths)}```",
-                "Made with": f"DistilRec {__version__}, Python {platform.python_version()}, torch {torch.__version__}.",
-            },
-        )
-        recommender.save_pretrained(self.folder.path / "artefact", card=card)
-
 
 def _model_of(folder: Path) -> Model:
     return Recommender.from_pretrained(folder / "artefact").model
@@ -400,8 +383,3 @@ def _model_of(folder: Path) -> Model:
 def _digest_of_model(artefact: Path) -> str:
     """A digest of the model's settings and, through the digests in its config, of its weights and catalogue."""
     return sha256_of_file(artefact / "config.json")
-
-
-def recipe_text(recipe: Recipe) -> str:
-    """A recipe as YAML."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)

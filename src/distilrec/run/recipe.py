@@ -14,6 +14,7 @@ from distilrec.data.split import SplitSettings
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.encode.settings import EncodeSettings
 from distilrec.evaluate.accuracy import METRICS_AT_K
+from distilrec.evaluate.cost import CostSettings
 from distilrec.evaluate.ranking import check_cutoffs
 from distilrec.models.ease import EASESettings
 from distilrec.models.item_knn import ItemKNNSettings
@@ -140,6 +141,8 @@ class Recipe(Settings):
     """How all are judged."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     """Seeds of the students, alone and distilled; each trains both once."""
+    costs: CostSettings | None = CostSettings()
+    """How it is measured what models cost to serve; none measures no more than milliseconds."""
     also_split: SplitSettings | None = None
     """A second split: the whole recipe once more on it, and where both splits disagree about the models."""
     track: tuple[Tracker, ...] = ()

@@ -11,6 +11,7 @@ from distilrec.artifact import artifact_size_bytes
 from distilrec.errors import ArtifactError
 from distilrec.evaluate.bootstrap import Interval
 from distilrec.evaluate.compare import compare, metric_title
+from distilrec.evaluate.cost import NO_COSTS, CostTable
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.files import read_json
 from distilrec.latency import Latency
@@ -54,6 +55,8 @@ class Results:
     protocol: dict[str, Any]
     epochs: dict[str, list[int]]
     """For each trained model the epoch, from 1, whose weights were kept; one a seed."""
+    costs: CostTable | None = None
+    """What models cost to serve beside time; none where it was not measured."""
     splits: BothSplits | None = None
     """What a second split says of the same models, where the recipe names one."""
 
@@ -78,6 +81,7 @@ class Results:
                 for row in held["rows"]
             ]
             told = {name: held[name] for name in ("metric", "verdicts", "notes", "protocol", "epochs")}
+            told["costs"] = CostTable.read(held["costs"]) if held.get("costs") else None
             told["splits"] = BothSplits.read(held["splits"]) if held.get("splits") else None
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{path} lacks or mistakes {error}; run the recipe again to write it anew") from None
@@ -109,6 +113,7 @@ class Results:
     def markdown(self) -> str:
         """The table and the verdict for a card or a page."""
         told = [_table(*self.cells()), *self.verdicts, *self.notes]
+        told += [_table(*self.costs.cells()), self.costs.note] if self.costs else [NO_COSTS]
         if self.splits is not None:
             told += [_table(*self.splits.cells()), *self.splits.sentences, self.splits.note]
         return "\n\n".join(told) + "\n"
@@ -124,12 +129,14 @@ def gather_results(
     evaluations: Mapping[str, Path],
     artefacts: Mapping[str, list[Path]],
     latencies: Mapping[str, Latency],
+    costs: CostTable | None,
     *,
     encoder: Mapping[str, Any] | None,
 ) -> Results:
     """Read what the stages left.
 
     Args:
+        costs: what models cost to serve, where it was measured.
         evaluations: name of a model -> folder of its evaluation.
         artefacts: name of a model -> artefact folders, one a seed; sizes are the first one's.
         encoder: facts about the teacher's encoder, whose parameters and bytes count as the teacher's, if it has one.
@@ -147,7 +154,7 @@ def gather_results(
     trained = {name: [_kept_epoch(path.parent) for path in artefacts[name]] for name in _TRAINED if name in artefacts}
     sentences = [f"{_capital(comparison.sentence())}." for comparison in verdicts]
     notes = [*_seeds(recipe, evaluations), *_notes(recipe, alone, encoder)]
-    return Results(rows, recipe.evaluate.metric, sentences, notes, alone.protocol, trained)
+    return Results(rows, recipe.evaluate.metric, sentences, notes, alone.protocol, trained, costs)
 
 
 def _row(name: str, found: Evaluation, artefact: Path, latency: Latency, encoder: Mapping[str, Any] | None) -> Row:

@@ -70,10 +70,10 @@ class BothSplits:
 
 
 def second_recipe(recipe: Recipe, second: SplitSettings) -> Recipe:
-    """The recipe on its second split alone; trackers are told of the first."""
+    """The recipe on its second split alone; trackers are told of the first, which has models of the same costs."""
     _, title = titles(recipe.data.split, second)
     data = recipe.data.with_changes(split=second)
-    return recipe.with_changes(data=data, also_split=None, track=(), name=f"{recipe.name} ({title})")
+    return recipe.with_changes(data=data, also_split=None, costs=None, track=(), name=f"{recipe.name} ({title})")
 
 
 def titles(first: SplitSettings, second: SplitSettings) -> tuple[str, str]:
