@@ -4,9 +4,10 @@ import polars as pl
 import pytest
 import torch
 
-from distilrec.compress.ladder import ladder, read_candidates
+from distilrec.compress.ladder import ladder, matching, read_candidates
 from distilrec.compress.methods import compress
 from distilrec.compress.prune_layers import PruneLayers
+from distilrec.compress.prune_units import PruneUnits
 from distilrec.compress.quantise import Quantise
 from distilrec.compress.quantise_aware import QuantiseAware
 from distilrec.compress.share import ShareLayers
@@ -42,6 +43,22 @@ def test_layers_are_left_out_and_shared_where_there_are_several():
 
     assert {PruneLayers, ShareLayers} <= shapes(student(blocks=2))
     assert not {PruneLayers, ShareLayers} & shapes(student(blocks=1))
+
+
+def test_half_of_layers_and_units_go_together_where_there_are_several_layers():
+    (rung,) = matching(ladder(student(blocks=4)), "layers and units")
+    assert rung.shapes == (PruneLayers(keep=2, retrain=False), PruneUnits(share=0.5, retrain=False))
+    assert [method.kind for method in rung.trained().methods] == ["prune_layers", "prune_units", "quantise_aware"]
+
+
+def test_one_step_can_be_asked_for_by_its_name():
+    rungs = ladder(student())
+    assert [rung.name for rung in matching(rungs, "^int8$")] == ["int8"]
+    assert {"int4 table", "width 8, int4 table"} <= {rung.name for rung in matching(rungs, "int4 table")}
+    with pytest.raises(SettingsError, match="--only 'int5' matches nothing of what is tried: half precision; int8;"):
+        matching(rungs, "int5")
+    with pytest.raises(SettingsError, match=r"--only '\(' is no regular expression: missing \), unterminated"):
+        matching(rungs, "(")
 
 
 def test_a_model_without_width_is_quantised_only_in_ways_that_need_none():

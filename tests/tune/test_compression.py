@@ -174,6 +174,12 @@ def test_what_is_chosen_is_shown_unless_the_mean_was_to_do(done):
     assert shown.points[0].loss_p == 0
 
 
+def test_only_one_step_is_tried_where_that_is_asked(copied):
+    _, found, _ = searched(copied, Search(Budget(loss=0.05), only="^int8$", everything=True))
+    assert [point.name for point in found.points] == [FIRST, "int8", "int8, trained again"]
+    assert found.left_out == {}
+
+
 def test_an_artefact_with_its_data_and_knowledge_is_compressed_like_a_run(finished, tmp_path):
     run = finished.folder
     subject = subject_of(run / "artefact", data=run / "data", knowledge=[run / "knowledge"], epochs=1)

@@ -14,44 +14,83 @@ if TYPE_CHECKING:  # only needed once the command runs
     from distilrec.compress.budget import Preference
 
 _PREFERENCES: tuple[Preference, ...] = ("quality", "size", "latency", "energy")
+_BUDGET, _TRIED, _ARTEFACT = "Budget, one limit at least", "What is tried", "Of an artefact instead of a run"
+
+Run = Annotated[Path, typer.Argument(help="A run's folder, whose distilled student is compressed, or an artefact.")]
+Size = Annotated[str | None, typer.Option(help="Bytes of all that is shipped: 1MB, 500kB.", rich_help_panel=_BUDGET)]
+Latency = Annotated[
+    float | None,
+    typer.Option(help="Milliseconds of the median request on one thread of this machine.", rich_help_panel=_BUDGET),
+]
+Energy = Annotated[
+    str | None, typer.Option(help="Energy of a thousand requests: 0.5J, 500mJ.", rich_help_panel=_BUDGET)
+]
+Loss = Annotated[str | None, typer.Option(help="Share of quality on validation: 1% or 0.01.", rich_help_panel=_BUDGET)]
+By = Annotated[
+    str,
+    typer.Option(
+        help="What a loss is judged by: shown (a test rules out a larger one) or its mean.", rich_help_panel=_BUDGET
+    ),
+]
+Prefer = Annotated[
+    str | None,
+    typer.Option(
+        help="What is made best within the budget: quality, size, latency or energy. Left out: size where --max-loss "
+        "is given, else quality.",
+        rich_help_panel=_BUDGET,
+    ),
+]
+Watts = Annotated[
+    float,
+    typer.Option(
+        help="Power of a busy core, where energy has to be estimated from processor time.", rich_help_panel=_BUDGET
+    ),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(help="A regular expression: only steps whose name has it.", rich_help_panel=_TRIED),
+]
+Try = Annotated[
+    Path | None,
+    typer.Option("--try", help="A YAML file with combinations of methods of your own.", rich_help_panel=_TRIED),
+]
+Trainings = Annotated[
+    int | None, typer.Option(min=0, help="At most how many points are trained.", rich_help_panel=_TRIED)
+]
+Everything = Annotated[
+    bool, typer.Option("--all", help="Train every point: the whole frontier.", rich_help_panel=_TRIED)
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of each training; a quarter of the student's when left out.", rich_help_panel=_TRIED),
+]
+Data = Annotated[Path | None, typer.Option(help="The prepared data.", rich_help_panel=_ARTEFACT)]
+KnowledgeFolders = Annotated[
+    list[Path] | None, typer.Option(help="A knowledge folder to learn from.", rich_help_panel=_ARTEFACT)
+]
+Out = Annotated[Path | None, typer.Option(help="Where points go; compressed/ in the run when left out.")]
+Test = Annotated[bool, typer.Option("--test", help="Look at test, once, for the chosen point.")]
 
 
 @app.command()
 def compress(
-    run: Annotated[Path, typer.Argument(help="A run's folder, whose distilled student is compressed, or an artefact.")],
-    max_size: Annotated[str | None, typer.Option(help="Bytes of all that is shipped: 1MB, 500kB.")] = None,
-    max_latency_ms: Annotated[
-        float | None, typer.Option(help="Milliseconds of the median request on one thread of this machine.")
-    ] = None,
-    max_energy: Annotated[str | None, typer.Option(help="Energy of a thousand requests: 0.5J, 500mJ.")] = None,
-    max_loss: Annotated[str | None, typer.Option(help="Share of quality on validation: 1% or 0.01.")] = None,
-    by: Annotated[
-        str, typer.Option(help="What a loss is judged by: shown (a test rules out a larger one) or its mean.")
-    ] = "shown",
-    prefer: Annotated[
-        str | None,
-        typer.Option(
-            help="What is made best within the budget: quality, size, latency or energy. Left out: size where "
-            "--max-loss is given, else quality."
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where points go; compressed/ in the run when left out.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Of an artefact: the prepared data.")] = None,
-    knowledge: Annotated[
-        list[Path] | None, typer.Option(help="Of an artefact: a knowledge folder to learn from.")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of each training; a quarter of the student's when left out.")
-    ] = None,
-    trainings: Annotated[int | None, typer.Option(min=0, help="At most how many points are trained.")] = None,
-    candidates: Annotated[
-        Path | None, typer.Option("--try", help="A YAML file with combinations of methods of your own.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Train every point: the whole frontier.")] = False,
-    watts_per_core: Annotated[
-        float, typer.Option(help="Power of a busy core, where energy has to be estimated from processor time.")
-    ] = 5.0,
-    test: Annotated[bool, typer.Option("--test", help="Look at test, once, for the chosen point.")] = False,
+    run: Run,
+    max_size: Size = None,
+    max_latency_ms: Latency = None,
+    max_energy: Energy = None,
+    max_loss: Loss = None,
+    by: By = "shown",
+    prefer: Prefer = None,
+    watts_per_core: Watts = 5.0,
+    only: Only = None,
+    candidates: Try = None,
+    trainings: Trainings = None,
+    everything: Everything = False,
+    epochs: Epochs = None,
+    data: Data = None,
+    knowledge: KnowledgeFolders = None,
+    out: Out = None,
+    test: Test = False,
 ) -> None:
     """Find the best compressed model under a budget.
 
@@ -75,7 +114,7 @@ def compress(
     subject = subject_of(run, data=data, knowledge=knowledge or (), epochs=epochs)
     own = tuple(read_candidates(candidates, ladder(subject.recommender))) if candidates is not None else ()
     energy = parse(EnergySettings, {"watts_per_core": watts_per_core}, where="options")
-    told = Search(budget, wanted, own, everything, trainings, energy)
+    told = Search(budget, wanted, own, only, everything, trainings, energy)
     found = search(subject, out or run / "compressed", told)
     ship(found, subject)
     show_found(found)

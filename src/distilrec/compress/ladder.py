@@ -86,10 +86,34 @@ def ladder(recommender: Recommender) -> list[Rung]:
         Rung("half of the units, int4 table", int4, (PruneUnits(share=0.5, retrain=False),)),
         Rung("rare half of the items shared, int4 table", int4, (PruneItems(share=0.5, retrain=False),)),
     ]
-    if depth > 1:
-        rungs.append(Rung("half of the layers, int4 table", int4, (PruneLayers(keep=depth // 2, retrain=False),)))
-        rungs.append(Rung("one layer for all, int4 table", int4, (ShareLayers(retrain=False),)))
-    return [*rungs, *_grouped(width), *_narrower(width), *_codebooks(width)]
+    return [*rungs, *_shallower(depth), *_grouped(width), *_narrower(width), *_codebooks(width)]
+
+
+def matching(rungs: Sequence[Rung], pattern: str) -> list[Rung]:
+    """Those whose name has a regular expression in it.
+
+    Raises:
+        SettingsError: it is none, or no name has it.
+    """
+    try:
+        found = [rung for rung in rungs if re.search(pattern, rung.name)]
+    except re.error as error:
+        raise SettingsError(f"--only {pattern!r} is no regular expression: {error}") from None
+    if not found:
+        raise SettingsError(f"--only {pattern!r} matches nothing of what is tried: {'; '.join(r.name for r in rungs)}")
+    return found
+
+
+def _shallower(depth: int) -> list[Rung]:
+    """What is tried of models of several layers."""
+    if depth < 2:
+        return []
+    int4, layers = GroupForms(table=Int4()), PruneLayers(keep=depth // 2, retrain=False)
+    return [
+        Rung("half of the layers, int4 table", int4, (layers,)),
+        Rung("half of the layers and units, int8", PRESETS["int8"], (layers, PruneUnits(share=0.5, retrain=False))),
+        Rung("one layer for all, int4 table", int4, (ShareLayers(retrain=False),)),
+    ]
 
 
 def _grouped(width: int) -> list[Rung]:

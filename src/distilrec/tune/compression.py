@@ -14,7 +14,7 @@ import numpy as np
 
 from distilrec.compress.budget import Budget, Preference
 from distilrec.compress.frontier import Choice, Point, choose
-from distilrec.compress.ladder import FIRST, Candidate, Rung, ladder
+from distilrec.compress.ladder import FIRST, Candidate, Rung, ladder, matching
 from distilrec.compress.told import note
 from distilrec.compress.walk import PATIENCE, hopeless, order, why_not_train, won_back
 from distilrec.energy import EnergySettings
@@ -41,6 +41,8 @@ class Search:
     """What is made best within the budget; none: see `Budget.preference`."""
     own: tuple[Candidate, ...] = ()
     """Candidates beside those of the ladder; all are tried."""
+    only: str | None = None
+    """A regular expression: of the ladder only those are tried whose name has it; none tries all."""
     everything: bool = False
     """Whether all of the ladder is trained, not only what could become the chosen point."""
     trainings: int | None = None
@@ -144,9 +146,11 @@ class _Walk:
     judged: dict[str, Judged] = field(default_factory=dict)
 
     def run(self) -> Found:
+        rungs = ladder(self.subject.recommender)
+        if self.told.only is not None:
+            rungs = matching(rungs, self.told.only)
         self.decides = what_decides(self.subject)
         self.requests = requests_of(self.subject, self.told.energy)
-        rungs = ladder(self.subject.recommender)
         untrained = [Candidate(FIRST, ()), *(rung.untrained() for rung in rungs)]
         self._try_all([*untrained, *(own for own in self.told.own if not own.trained)])
         self._train_all([own for own in self.told.own if own.trained])
