@@ -3,10 +3,12 @@
 import polars as pl
 import pytest
 
+from distilrec import costs
 from distilrec.artifact import artifact_size_bytes
 from distilrec.costs import measure_cost
 from distilrec.energy import EnergySettings
 from distilrec.errors import DistilRecError, SettingsError
+from distilrec.latency import Latency
 from distilrec.models.popularity import Popularity
 from distilrec.recommender import Recommender
 from distilrec.types import Ragged
@@ -25,6 +27,11 @@ def test_a_saved_model_is_loaded_asked_and_weighed(tmp_path):
     assert found.requests_per_second > 0
     assert found.joules_per_thousand == pytest.approx(10 * found.processor_ms)  # ms a request are s a thousand
     assert found.energy == "an estimate: processor time at 10.0 W a core"
+
+
+@pytest.mark.parametrize(("milliseconds", "at_once"), [(1.0, 256), (50.0, 100), (9000.0, 1)])
+def test_a_slow_model_is_asked_by_fewer_at_once(milliseconds, at_once):
+    assert costs._at_once(Latency(milliseconds, 0, 0, 1)) == at_once
 
 
 def test_a_failure_in_the_other_process_is_told(tmp_path):

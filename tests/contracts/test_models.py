@@ -14,6 +14,8 @@ from distilrec.data.batches import Windows
 from distilrec.distil.loop import train
 from distilrec.distil.settings import TrainSettings
 from distilrec.errors import DistilRecError
+from distilrec.evaluate.evaluation import evaluate
+from distilrec.evaluate.lists import TopLists
 from distilrec.models.cnn import CNN, CNNSettings
 from distilrec.models.ease import EASE, EASESettings
 from distilrec.models.ensemble import Ensemble
@@ -26,12 +28,13 @@ from distilrec.models.lightgcn import LightGCN, LightGCNSettings
 from distilrec.models.linear import Linear, LinearSettings
 from distilrec.models.linear_recurrence import LinearRecurrence, LinearRecurrenceSettings
 from distilrec.models.popularity import Popularity
+from distilrec.models.product_form import ProductForm
 from distilrec.models.text_language_model import TextLanguageModel, TextLanguageModelSettings
 from distilrec.models.text_sampling import Sampler
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.models.two_tower import TwoTower, TwoTowerSettings
 from distilrec.recommender import Recommender
-from distilrec.types import Batch, Ragged, Scorer
+from distilrec.types import Batch, Cases, Ragged, Scorer
 
 N_ITEMS, STEPS = 12, 4
 STARTS = [start for start in range(N_ITEMS) for _ in range(10)] + [0] * 60
@@ -199,6 +202,19 @@ def test_it_survives_saving(model, tmp_path):
     np.testing.assert_array_equal(again.model.scores(batch), model.scores(batch))
     assert (again.model.kind, again.model.settings) == (model.kind, model.settings)
     assert again.model.n_parameters == model.n_parameters
+
+
+def test_a_saved_model_is_judged_as_products_as_it_is_judged_by_rows_of_scores(model):
+    """An empty history, which is told the popular items, too."""
+    recommender = Recommender(model, ITEMS)
+    histories = [[0], [3, 4, 5], [7, 8], [11, 0, 1, 2], []]
+    cases = Cases(np.arange(5), Ragged.of(histories), Ragged.of([[6], [7, 8], [9], [4], [2]]))
+    by_rows, lists = (TopLists(5, N_ITEMS, k=5) for _ in range(2))
+    plain = evaluate(recommender, cases, cutoffs=(2, 5), watch=lambda rows, scores: by_rows(rows, scores), quiet=True)
+    found = evaluate(recommender, cases, cutoffs=(2, 5), watch=lists, quiet=True)
+    assert found.per_user.equals(plain.per_user)
+    assert lists.items.tolist() == by_rows.items.tolist()
+    assert (recommender.products() is not None) == isinstance(model, ProductForm)
 
 
 def test_it_recommends_by_outside_ids_and_gives_the_popular_items_to_the_unknown_user(model):

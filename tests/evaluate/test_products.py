@@ -4,6 +4,7 @@ import pytest
 from distilrec.errors import DataError
 from distilrec.evaluate import products
 from distilrec.evaluate.evaluation import evaluate
+from distilrec.evaluate.lists import TopLists
 from distilrec.evaluate.products import Products
 from distilrec.types import Cases, Ragged
 
@@ -39,10 +40,30 @@ def test_chunks_of_the_catalogue_give_what_whole_rows_give(monkeypatch, most_rel
     monkeypatch.setattr(products, "_SCORES_AT_ONCE", 7 * 8)
     monkeypatch.setattr(products, "_CASES_AT_ONCE", 8)
     scorer, cases = Products(ITEMS, last_item), world(most_relevant)
-    chunks = evaluate(scorer, cases, exclude_history=exclude_history, quiet=True)
-    whole = evaluate(Plain(scorer), cases, exclude_history=exclude_history, quiet=True)
+    shown = TopLists(CASES, N, k=9), TopLists(CASES, N, k=9)  # longer than a chunk of 7 items
+    chunks = evaluate(scorer, cases, exclude_history=exclude_history, watch=shown[0], quiet=True)
+    whole = evaluate(Plain(scorer), cases, exclude_history=exclude_history, watch=shown[1], quiet=True)
+    assert shown[0].items.tolist() == shown[1].items.tolist()
     assert chunks.per_user.equals(whole.per_user)
     assert chunks.protocol == whole.protocol
+
+
+def test_a_scorer_may_say_that_its_scores_are_products():
+    """Its rows of scores are not asked for; one that has no products is asked for rows."""
+
+    class Saved(Plain):
+        def products(self):
+            return known
+
+        def scores(self, batch):
+            raise AssertionError("asked for rows of scores")
+
+    known, cases = Products(ITEMS, last_item), world(1)
+    saved = object.__new__(Saved)
+    assert evaluate(saved, cases, quiet=True).per_user.equals(evaluate(known, cases, quiet=True).per_user)
+    known = None
+    with pytest.raises(AssertionError, match="asked for rows of scores"):
+        evaluate(saved, cases, quiet=True)
 
 
 def test_whoever_watches_is_shown_whole_rows():

@@ -40,6 +40,19 @@ def test_pairs_on_which_the_splits_disagree_are_told_and_the_others_counted(both
     ]
 
 
+def test_what_one_split_alone_shows_is_told_in_one_sentence():
+    """By time nobody differs from anybody, so what the last events show is shown by them alone."""
+    same, low, high = judged([0.5, 0.6] * 20), judged(LOW), judged(HIGH)
+    both = BothSplits.of(
+        {"last": {"knn": low, "student": high, "twin": low}, "time": {"knn": same, "student": same, "twin": same}},
+        "ndcg@10",
+    )
+    assert both.sentences == [
+        "Shown by last alone: student better than knn; student better than twin.",
+        "The protocols agree on 1 of 3 pairs of models.",
+    ]
+
+
 def test_the_table_has_a_column_for_each_split(both):
     head, body = both.cells()
     assert head == ["model", "NDCG@10, leave last out [95 %]", "NDCG@10, time [95 %]"]

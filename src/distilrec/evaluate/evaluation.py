@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from distilrec.errors import ArtifactError, DataError, SettingsError
 from distilrec.evaluate.accuracy import METRICS_AT_K, auc, mrr
 from distilrec.evaluate.bootstrap import Interval, bootstrap_interval, bootstrap_intervals
-from distilrec.evaluate.products import Products, rank_products
+from distilrec.evaluate.lists import TopLists
+from distilrec.evaluate.products import as_products, rank_products
 from distilrec.evaluate.ranking import check_cutoffs
 from distilrec.evaluate.scoring import BATCH_SIZE, Watch, rank_cases
 from distilrec.files import atomic_path, sha256_of_arrays, write_json
@@ -112,18 +113,21 @@ def evaluate(
 ) -> Evaluation:
     """Rank the whole catalogue for every case.
 
-    How the scorer is asked: `scoring.scored_batches`; one that is `products.Products` is ranked in chunks of the
-    catalogue, if nobody watches. What is excluded is always the whole history. An item that is
-    relevant twice in a case counts once. `split` names where the cases come from and is kept in the protocol. `watch`
-    is shown the numbers of some cases `[B]` at a time and their scores `[B, N]`, -infinity where an item is excluded.
+    How the scorer is asked: `scoring.scored_batches`; one whose scores are products (`products.as_products`) is ranked
+    in chunks of the catalogue, unless somebody watches other than to note lists. What is excluded is always the whole
+    history. An item that is relevant twice in a case counts once. `split` names where the cases come from and is kept
+    in the protocol. `watch` is shown the numbers of some cases `[B]` at a time and their scores `[B, N]`, -infinity
+    where an item is excluded.
     """
     _check_cases(cases)
     digest = digest_of_cases(cases)
     cases = replace(cases, relevant=_each_once(cases.relevant))
     check_cutoffs(cutoffs, scorer.n_items)
     excluded = cases.histories if exclude_history else None
-    if isinstance(scorer, Products) and watch is None:
-        ranks, n_ranked = rank_products(scorer, cases, excluded, quiet=quiet)
+    lists = watch if isinstance(watch, TopLists) else None
+    products = as_products(scorer) if watch is lists else None
+    if products is not None:
+        ranks, n_ranked = rank_products(products, cases, excluded, lists=lists, quiet=quiet)
     else:
         ranks, n_ranked = rank_cases(scorer, cases, excluded, batch_size=batch_size, watch=watch, quiet=quiet)
     protocol = {

@@ -20,10 +20,22 @@ class TopLists:
         check_cutoffs([k], n_items)
         self.items: IntArray = np.full((n_cases, k), NOTHING, dtype=np.int64)
         """Row numbers, best first, [C, k]; -1 where nothing is left to show."""
+        self._scores: FloatArray = np.full((n_cases, k), -np.inf, dtype=np.float32)
 
     def __call__(self, rows: IntArray, scores: FloatArray) -> None:
         """Note what is shown in cases of these numbers [B], by their scores [B, N], -infinity where excluded."""
-        self.items[rows] = best_items(scores, self.items.shape[1])
+        self.note(rows, scores)
+
+    def note(self, rows: IntArray, scores: FloatArray, *, first_item: int = 0) -> None:
+        """The same by scores of some items [B, n], from a row number on; later parts of the catalogue come later."""
+        k = self.items.shape[1]
+        found = best_items(scores, min(k, scores.shape[1]))  # [B, at most k]
+        reached = np.where(found == NOTHING, -np.inf, np.take_along_axis(scores, found, axis=1))
+        items = np.concatenate([self.items[rows], np.where(found == NOTHING, NOTHING, found + first_item)], axis=1)
+        both = np.concatenate([self._scores[rows], reached], axis=1)
+        best = np.argsort(-both, axis=1, kind="stable")[:, :k]  # of equal scores, what was noted first
+        self.items[rows] = np.take_along_axis(items, best, axis=1)
+        self._scores[rows] = np.take_along_axis(both, best, axis=1)
 
 
 def top_lists(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distilrec.errors import DataError
+from distilrec.evaluate.lists import TopLists
 from distilrec.evaluate.ranking import (
     check_disjoint,
     check_no_repeats,
@@ -21,7 +22,7 @@ from distilrec.evaluate.ranking import (
     ranks_among_relevant,
 )
 from distilrec.progress import progress
-from distilrec.types import Batch, Cases, FloatArray, IntArray, Ragged, ranges
+from distilrec.types import Batch, Cases, FloatArray, IntArray, Ragged, Scorer, ranges
 
 _SCORES_AT_ONCE = 1 << 21  # 8 MiB
 _CASES_AT_ONCE = 256
@@ -46,10 +47,21 @@ class Products:
         return self.read(batch) @ self.item_vectors.T
 
 
+def as_products(scorer: Scorer) -> Products | None:
+    """The scorer in this form, if it is or says that it has it by a method `products`."""
+    if isinstance(scorer, Products):
+        return scorer
+    made = getattr(scorer, "products", None)
+    found: Products | None = made() if callable(made) else None
+    return found
+
+
 def rank_products(
-    scorer: Products, cases: Cases, excluded: Ragged | None, *, quiet: bool = False
+    scorer: Products, cases: Cases, excluded: Ragged | None, *, lists: TopLists | None = None, quiet: bool = False
 ) -> tuple[Ragged, IntArray]:
     """The rank of every relevant item, and how many items each case ranks, [C]; ties count against the model.
+
+    What would be shown is noted in `lists`.
 
     Products of a chunk may differ in their last bits from those of a whole row, so items whose scores are equal but for
     rounding may come in another order than `rank_cases` puts them in.
@@ -64,14 +76,19 @@ def rank_products(
             relevant = cases.relevant.take(rows)
             out = None if excluded is None else excluded.take(rows)
             vectors = _vectors(scorer, cases.histories.take(rows), rows)
-            found, n_ranked[rows] = _rank(scorer.item_vectors, vectors, relevant, out, rows)
+            found, n_ranked[rows] = _rank(scorer.item_vectors, vectors, relevant, out, rows, lists)
             ranks[ranges(cases.relevant.offsets[rows], relevant.lengths)] = found.values
             advance(len(rows))
     return Ragged(ranks, cases.relevant.offsets), n_ranked
 
 
 def _rank(
-    items: FloatArray, vectors: FloatArray, relevant: Ragged, excluded: Ragged | None, names: IntArray
+    items: FloatArray,
+    vectors: FloatArray,
+    relevant: Ragged,
+    excluded: Ragged | None,
+    names: IntArray,
+    lists: TopLists | None,
 ) -> tuple[Ragged, IntArray]:
     shape = (len(vectors), len(items))
     keys = item_keys(relevant, shape, names, "relevant")
@@ -93,6 +110,8 @@ def _rank(
         first, last = np.searchsorted(columns, [start, start + step])
         scores[cases[first:last], columns[first:last] - start] = known[first:last]
         not_worse += count_not_worse(scores, targets, relevant)
+        if lists is not None:
+            lists.note(names, scores, first_item=start)
     n_ranked: IntArray = shape[1] - np.bincount(out // shape[1], minlength=shape[0])
     return ranks_among_relevant(not_worse, targets, relevant), n_ranked
 

@@ -12,6 +12,7 @@ from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.verdicts import holm
 
 Models = Mapping[str, Evaluation]
+_LEVEL = "no difference shown"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class PairOfModels:
     def opposite(self) -> bool:
         """Whether one calls better what another calls worse."""
         return {"better", "worse"} <= set(self.words.values())
+
+    def claim(self, protocol: str) -> str | None:
+        """Which of both a protocol shows to be better; nothing where it shows no difference."""
+        better, worse = self.names if self.words[protocol] == "better" else self.names[::-1]
+        return None if self.words[protocol] == _LEVEL else f"{better} better than {worse}"
 
     def sentence(self) -> str:
         """What was found, for a reader who sees nothing else."""
@@ -71,9 +77,9 @@ def _words(models: Models, pairs: list[tuple[str, str]], metric: str, level: flo
     words = []
     for comparison, p in zip(found, corrected, strict=True):
         shown = comparison.differs and p < 1 - level
-        words.append(("better" if comparison.result.difference > 0 else "worse") if shown else "no difference shown")
+        words.append(("better" if comparison.result.difference > 0 else "worse") if shown else _LEVEL)
     return words
 
 
 def _said(word: str, a: str, b: str) -> str:
-    return "no difference shown" if word == "no difference shown" else f"{a} {word} than {b}"
+    return word if word == _LEVEL else f"{a} {word} than {b}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar, Protocol, Self, cast
+from typing import Any, ClassVar, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 
@@ -71,6 +71,19 @@ class Model(Protocol):
     @classmethod
     def from_state(cls, settings: Any, state: Mapping[str, np.ndarray[Any, Any]]) -> Self:  # noqa: ANN401
         """Rebuild it."""
+        ...
+
+
+@runtime_checkable
+class OfVectors(Protocol):
+    """What models have besides whose scores are products."""
+
+    def item_table(self) -> FloatArray:
+        """Every item's vector, [N, D]."""
+        ...
+
+    def newest_vectors(self, batch: Batch) -> FloatArray:
+        """What the user of each history wants next, [B, D]."""
         ...
 
 

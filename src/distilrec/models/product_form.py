@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -87,20 +88,37 @@ class ProductForm(nn.Module):
         mask = torch.from_numpy(batch.mask).to(items.device)
         return self.history_vectors(batch, items)[mask], items
 
-    @torch.inference_mode()
     def scores(self, batch: Batch) -> FloatArray:
         """A score for every item after each history, [B, N]. An empty history is read as if it were item 0."""
+        with self._asked():
+            items = self.item_vectors()
+            return _as_floats(self._newest(batch, items) @ items.T)
+
+    def item_table(self) -> FloatArray:
+        """Every item's vector as an array, [N, D]."""
+        with self._asked():
+            return _as_floats(self.item_vectors())
+
+    def newest_vectors(self, batch: Batch) -> FloatArray:
+        """What the user of each history wants next, [B, D]; `scores` are its products with `item_table`."""
+        with self._asked():
+            return _as_floats(self._newest(batch, self.item_vectors()))
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Without gradients and dropout."""
         was_training = self.training
         self.eval()
         try:
-            cut = batch.newest(self.max_length)
-            items = self.item_vectors()
-            last = torch.from_numpy(np.maximum(cut.lengths - 1, 0)).to(items.device)
-            vectors = self.history_vectors(cut, items)[torch.arange(len(cut), device=items.device), last]  # [B, D]
-            scores: FloatArray = (vectors @ items.T).float().cpu().numpy()
-            return scores
+            with torch.inference_mode():
+                yield
         finally:
             self.train(was_training)
+
+    def _newest(self, batch: Batch, items: Tensor) -> Tensor:
+        cut = batch.newest(self.max_length)
+        last = torch.from_numpy(np.maximum(cut.lengths - 1, 0)).to(items.device)
+        return self.history_vectors(cut, items)[torch.arange(len(cut), device=items.device), last]  # [B, D]
 
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
         """What a folded model needs to be rebuilt: the finished item table and the body, as float32 arrays."""
@@ -118,6 +136,11 @@ class ProductForm(nn.Module):
         model: Self = make(settings, n_items=len(table_of(state)))
         load_arrays(model, state)
         return model.eval()
+
+
+def _as_floats(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.float().cpu().numpy()
+    return array
 
 
 def as_free(table: nn.Module) -> Tensor:

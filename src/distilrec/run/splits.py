@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from distilrec.evaluate.bootstrap import Interval
 from distilrec.evaluate.compare import metric_title
 from distilrec.evaluate.evaluation import Evaluation
-from distilrec.evaluate.protocols import compare_protocols
+from distilrec.evaluate.protocols import PairOfModels, compare_protocols
 
 if TYPE_CHECKING:  # it loads torch
     from distilrec.data.split import SplitSettings
@@ -29,20 +29,18 @@ class BothSplits:
     intervals: dict[str, dict[str, Interval]]
     """Model -> split -> its mean."""
     sentences: list[str]
-    """On which pairs of models the splits disagree, and on how many they agree."""
+    """On which pairs of models the splits contradict each other, what one alone shows, and on how many they agree."""
 
     @classmethod
     def of(cls, splits: Mapping[str, Mapping[str, Evaluation]], metric: str) -> Self:
         """From the evaluations of the models, by split and title of the model."""
         pairs = compare_protocols(splits, metric=metric)
-        apart = sorted((pair for pair in pairs if not pair.agree), key=lambda pair: not pair.opposite)
-        agreed = f"The protocols agree on {len(pairs) - len(apart)} of {len(pairs)} pairs of models."
         names = dict.fromkeys(name for pair in pairs for name in pair.names)
         return cls(
             metric,
             {split: len(next(iter(models.values())).per_user) for split, models in splits.items()},
             {name: {split: models[name].interval(metric) for split, models in splits.items()} for name in names},
-            [*(f"{pair.sentence()[0].upper()}{pair.sentence()[1:]}." for pair in apart), agreed],
+            [*_sentences(pairs, list(splits))],
         )
 
     @classmethod
@@ -67,6 +65,18 @@ class BothSplits:
             f"Two splits of the same log, {asked}, each with its own trainings: numbers compare down a column, not "
             "along a row; what the splits may disagree on is which model is better."
         )
+
+
+def _sentences(pairs: Sequence[PairOfModels], splits: Sequence[str]) -> Iterator[str]:
+    for pair in pairs:
+        if pair.opposite:
+            yield f"{pair.sentence()[0].upper()}{pair.sentence()[1:]}."
+    for split in splits:
+        claims = [claim for pair in pairs if not (pair.agree or pair.opposite) and (claim := pair.claim(split))]
+        if claims:
+            yield f"Shown by {split} alone: {'; '.join(claims)}."
+    agreed = sum(pair.agree for pair in pairs)
+    yield f"The protocols agree on {agreed} of {len(pairs)} pairs of models."
 
 
 def second_recipe(recipe: Recipe, second: SplitSettings) -> Recipe:
