@@ -14,7 +14,7 @@ TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 .PHONY: help venv demo test check bench soak audit image-check docs constraints clean
 .PHONY: bench-train bench-evaluate bench-evaluate-speed bench-evaluate-large bench-encode bench-teachers bench-quality
 .PHONY: bench-distil bench-extract bench-large bench-compress bench-compress-methods bench-peers bench-peers-speed
-.PHONY: bench-search bench-runtime bench-serve
+.PHONY: bench-search bench-runtime bench-request bench-serve
 
 help: ## Show these lines
 	@echo "make TARGET [PYTHON=python3.12] [TORCH_INDEX=address] [ARGS=...]"
@@ -81,6 +81,9 @@ bench-compress: $(VENV)/.dev ## Every compression side by side: bytes, time, ene
 
 bench-runtime: $(VENV)/.dev ## Milliseconds from ids to ranked ids without torch and with it; ARGS names exported folders
 	$(BIN)/python benchmarks/runtime_speed.py $(ARGS)
+
+bench-request: $(VENV)/.dev ## What a request costs when a language model answers it, beside a student; ARGS as before
+	$(BIN)/python benchmarks/request_speed.py $(ARGS)
 
 bench-serve: $(VENV)/.dev ## Requests a second over HTTP beside FastAPI + torch and LitServe; ARGS names an exported folder
 	$(BIN)/python benchmarks/serve_speed.py $(ARGS)

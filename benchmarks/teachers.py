@@ -63,6 +63,13 @@ class Work:
 
     def run(self) -> None:
         """Prepare, encode, teach, judge, print."""
+        self.prepare()
+        done = {name: self._teach(name, stage) for name, stage in self.bench.teachers.items()}
+        found = {name: self._judge(name, folder) for name, folder in done.items()}
+        self._print(done, found)
+
+    def prepare(self) -> None:
+        """Read, split and encode."""
         interactions, lines = stages.read_log(self.bench.data)
         self.folder.claim(data_digest=interactions.digest())
         settings = self.bench.data.model_dump(mode="json", include={"filter", "split"})
@@ -75,18 +82,19 @@ class Work:
             {"data": self.key, **self.bench.encode.model_dump(mode="json", exclude={"token_budget", "device"})},
             lambda folder: stages.encode(self.prepared, self.bench.encode, folder),
         )
-        done = {name: self._teach(name, stage) for name, stage in self.bench.teachers.items()}
-        found = {name: self._judge(name, folder) for name, folder in done.items()}
-        self._print(done, found)
 
-    def _teach(self, name: str, stage: TeacherStage) -> Path:
-        stage = self._with_places(stage)
-        lessons = Lessons(
+    def lessons(self, stage: TeacherStage) -> Lessons:
+        """What a teacher is made from."""
+        return Lessons(
             self.prepared,
             self.vectors if reads_vectors(stage) else None,
             self.bench.encode.template if isinstance(self.bench.encode.template, str) else None,
             stages.validator(self.prepared, self.judging),
         )
+
+    def _teach(self, name: str, stage: TeacherStage) -> Path:
+        stage = self._with_places(stage)
+        lessons = self.lessons(stage)
 
         def work(folder: Path) -> None:
             fit_teacher(stage, lessons, folder, name=name)

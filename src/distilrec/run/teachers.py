@@ -113,12 +113,19 @@ def fit_teacher(
 def _trained(stage: Any, lessons: Lessons, folder: Path, *, quiet: bool, name: str) -> TrainReport:  # noqa: ANN401
     """Everything that the training loop trains."""
     train: TrainSettings = stage.train
-    torch.manual_seed(derive_seed(train.seed, "weights"))
-    model = _BUILD[type(stage)](stage, lessons)
+    model = untrained(stage, lessons)
     windows = Windows.cut(lessons.prepared.split.train, max_length=max_length_of(stage) or 1)
     return train_and_save(
         model, windows, lessons.prepared, folder, train, validate=lessons.validate, name=name, quiet=quiet
     )
+
+
+def untrained(stage: TeacherStage, lessons: Lessons) -> Any:  # noqa: ANN401
+    """A network before its training: what was pretrained of it, and first weights by the stage's seed."""
+    if type(stage) not in _BUILD:
+        raise SettingsError(f"a teacher of kind {stage.kind} is no network that is trained")
+    torch.manual_seed(derive_seed(cast(Any, stage).train.seed, "weights"))
+    return _BUILD[type(stage)](stage, lessons)
 
 
 def _text_and_ids(stage: TextAndIdsTeacher, lessons: Lessons) -> Any:  # noqa: ANN401
