@@ -8,6 +8,7 @@ from distilrec.energy import EnergySettings
 from distilrec.errors import DistilRecError
 from distilrec.exported import EXPORT
 from distilrec.run.folder import RunFolder
+from distilrec.serve.runtime import Runtime
 from distilrec.tune import costs, timing
 from distilrec.tune.compression import requests_of
 from distilrec.tune.costs import Requests, measure, measure_costs
@@ -46,8 +47,17 @@ def test_twice_the_work_takes_twice_the_energy(monkeypatch):
 
 
 def test_a_process_that_fails_is_told(tmp_path):
-    with pytest.raises(DistilRecError, match=r"(?s)the process that measures latency failed: .*gone is not a folder"):
+    with pytest.raises(DistilRecError, match=r"(?s)the process that measures timing failed: .*gone is not a folder"):
         measure({"gone": tmp_path / "gone"}, Requests([[1]], [], 1))
+
+
+@pytest.mark.parametrize(("flat", "kind"), [(True, "flat"), (False, "auto")])
+def test_an_exported_model_scores_every_item_where_that_is_asked(tmp_path, monkeypatch, flat, kind):
+    asked = []
+    monkeypatch.setattr(Runtime, "load", lambda folder, index: asked.append((folder, index.kind)))
+    (tmp_path / EXPORT).touch()
+    timing._answering(tmp_path, flat=flat)
+    assert asked == [(tmp_path, kind)]
 
 
 def test_costs_are_kept_for_the_same_models_and_measured_anew_for_others(finished, tmp_path, monkeypatch):

@@ -112,7 +112,7 @@ class FloatRows(DecodedRows):
 
     def take(self, items: IntArray) -> FloatArray:
         """Some rows, [n, D]."""
-        return self.table[items].astype(np.float32, copy=False)
+        return self.table.take(items, axis=0).astype(np.float32, copy=False)  # half the time of table[items]
 
     def take_range(self, start: int, stop: int) -> FloatArray:
         """Rows one after another, [n, D]; a view where nothing is widened."""
@@ -148,14 +148,20 @@ class Int8Rows(DecodedRows):
 
     def take(self, items: IntArray) -> FloatArray:
         """Some rows, [n, D]."""
-        return self.codes[items] * self.scales[items, None]
+        return self.codes.take(items, axis=0) * self.scales.take(items)[:, None]
 
     def take_range(self, start: int, stop: int) -> FloatArray:
         """Rows one after another, [n, D]."""
         return self.codes[start:stop] * self.scales[start:stop, None]
 
+    def scores(self, items: IntArray, vector: FloatArray) -> FloatArray:
+        """Some products, [n]: a scale multiplies a score, not each number of its row."""
+        codes = self.codes.take(items, axis=0).astype(np.float32)  # [n, D]
+        found: FloatArray = np.vecdot(codes, vector) * self.scales.take(items)
+        return found
+
     def products(self, vectors: FloatArray) -> FloatArray:
-        """All products, [B, N]: a scale multiplies a score, not each number of its row."""
+        """All products, [B, N]."""
         found = np.empty((len(vectors), self.n_items), dtype=np.float32)
         step = max(1, PIECE_NUMBERS // max(self.width, 1))
         piece = np.empty((min(step, self.n_items), self.width), dtype=np.float32)

@@ -71,9 +71,15 @@ def measure_costs(
     return {model: Cost(**values) for model, values in read_json(done / _COSTS).items()}
 
 
-def measure(served: Mapping[str, Path], requests: Requests) -> dict[str, dict[str, object]]:
-    """The costs of models in folders, exported or not, by a process of its own."""
+def measure(
+    served: Mapping[str, Path], requests: Requests, *, flat: Sequence[str] = ()
+) -> dict[str, dict[str, object]]:
+    """The costs of models in folders, exported or not, by a process of its own.
+
+    `flat` names exported models that score every item, however many there are.
+    """
     question = {
+        "flat": list(flat),
         "models": {name: str(path) for name, path in served.items()},
         "histories": list(requests.histories),
         "requests": requests.count,

@@ -29,21 +29,22 @@ _ROUNDS = 3
 def _main() -> None:
     question = json.load(sys.stdin)
     settings = EnergySettings(watts_per_core=question["watts_per_core"])
-    models = {name: _answering(Path(path)) for name, path in question["models"].items()}
+    models = {name: _answering(Path(path), flat=name in question["flat"]) for name, path in question["models"].items()}
     milliseconds = time_in_turns(models, question["histories"], question["requests"])
     joules = energy_in_turns(models, question["histories"], settings)
     found = {name: {**milliseconds[name], **joules[name]} for name in models}
     json.dump(found, sys.stdout)
 
 
-def _answering(folder: Path) -> Answer:
-    """What gives ten items for a history."""
+def _answering(folder: Path, *, flat: bool) -> Answer:
+    """What gives ten items for a history; where an exported one is to be flat, by scoring every item."""
     from distilrec.exported import EXPORT
 
     if (folder / EXPORT).is_file():
+        from distilrec.search import IndexSettings
         from distilrec.serve.runtime import Runtime
 
-        runtime = Runtime.load(folder)
+        runtime = Runtime.load(folder, index=IndexSettings(kind="flat" if flat else "auto"))
         return lambda history: runtime.recommend([history], k=min(10, runtime.n_items))
     from distilrec.recommender import Recommender
 
