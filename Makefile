@@ -13,7 +13,7 @@ TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check bench soak audit image-check docs constraints clean
 .PHONY: bench-train bench-evaluate bench-evaluate-speed bench-evaluate-large bench-encode bench-teachers bench-quality
-.PHONY: bench-distil bench-extract bench-large bench-compress bench-compress-methods bench-peers bench-peers-speed
+.PHONY: bench-distil bench-extract bench-large bench-compress bench-compress-methods bench-peers bench-peers-speed bench-judges
 .PHONY: bench-search bench-runtime bench-request bench-serve
 
 help: ## Show these lines
@@ -72,6 +72,9 @@ bench-large: $(VENV)/.dev ## Distil over a million items: peak memory, seconds a
 
 bench-peers: $(VENV)/.dev ## RecTools, RecBole and implicit beside our models, one table (hours; resumes; ARGS="beauty --peers als")
 	$(BIN)/python benchmarks/peers/side_by_side.py $(ARGS)
+
+bench-judges: $(VENV)/.dev ## Our models judged by RecBole, RecTools and ranx beside us; ARGS="runs/demo runs/beauty"
+	$(BIN)/python benchmarks/peers/judge_runs.py $(ARGS)
 
 bench-peers-speed: $(VENV)/.dev ## Seconds an epoch of the same SASRec in RecTools, RecBole and here, in turns
 	$(BIN)/python benchmarks/peers/training_speed.py $(ARGS)

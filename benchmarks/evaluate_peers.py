@@ -11,9 +11,7 @@ Run: python benchmarks/evaluate_peers.py --data PATH-TO-ML-1M
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
-from environment import FOLDER, HERE, python_of
+from environment import FOLDER
 from exchange import Exchange
+from judges import ask, largest_difference
 
 from distilrec.data.read import read
 from distilrec.data.split import SplitSettings, split
@@ -34,11 +33,6 @@ from distilrec.models.ease import EASE
 from distilrec.types import Batch, Cases, Ragged
 
 CUTOFFS = (5, 10, 20)
-SAME = {
-    "recbole": {"recall": "recall", "ndcg": "ndcg", "hit": "hit_rate", "mrr": "mrr", "precision": "precision"},
-    "rectools": {"recall": "recall", "ndcg_achievable": "ndcg", "hit_rate": "hit_rate", "mrr": "mrr", "f1": "f1"},
-    "ranx": {"recall": "recall", "ndcg": "ndcg", "hit_rate": "hit_rate", "mrr": "mrr", "f1": "f1"},
-}
 WORK = {"recbole": ("all",), "rectools": ("lists", "metrics"), "ranx": ("all",)}
 
 
@@ -88,14 +82,6 @@ def prepare(data: Path) -> tuple[Exchange, Cases, Ragged]:
     return Exchange(scores, *pairs), cases, parts.train
 
 
-def ask(peer: str, place: Path, folder: Path, repeats: int) -> dict:
-    """What a peer says of the files in a place."""
-    out = place / f"{peer}.json"
-    command = [python_of(peer, folder), HERE / f"judge_{peer}.py", place, out, "--repeats", repeats]
-    subprocess.run(list(map(str, command)), check=True, stderr=subprocess.DEVNULL)
-    return json.loads(out.read_text())
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -117,14 +103,10 @@ def main() -> None:
     n_metrics = len({name.partition("@")[0] for name in means})
     print(f"ours: {seconds:.3f} s, of which metrics of ranks and lists {alone:.3f} s; {n_metrics} metrics")
     for peer in arguments.peers:
-        told = ask(peer, place, arguments.folder, arguments.repeats)
+        told = ask(peer, place, arguments.folder, ["--repeats", arguments.repeats])
         work = {name: statistics.median(run[name] for run in told["seconds"]) for name in WORK[peer]}
         metrics = {name.partition("@")[0] for name in told["metrics"]}
-        off = max(
-            abs(told["metrics"][f"{theirs}@{k}"] - means[f"{mine}@{k}"])
-            for theirs, mine in SAME[peer].items()
-            for k in CUTOFFS
-        )
+        off = largest_difference(peer, told["metrics"], means, CUTOFFS)
         parts = ", ".join(f"{name} {value:.3f} s ({value / seconds:.1f} times ours)" for name, value in work.items())
         print(f"{peer} {told['about'][peer]}: {parts}; {len(metrics)} metrics, at most {off:.1e} from ours")
 

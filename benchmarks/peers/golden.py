@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
-from environment import FOLDER, HERE, python_of
+from environment import FOLDER, HERE
 from exchange import Exchange
+from judges import SAME, ask
 
-PEERS = ("recbole", "rectools", "ranx")
 CASES, ITEMS, CUTOFFS = 25, 40, (1, 5, 10)
 GOLDEN = HERE.parents[1] / "tests" / "evaluate" / "golden"
 
@@ -46,13 +45,8 @@ def main() -> None:
         held, place = world(most_relevant, seed), arguments.folder / "golden" / name
         held.save(place)
         found = {}
-        for peer in PEERS:
-            script, out = HERE / f"judge_{peer}.py", place / f"{peer}.json"
-            cutoffs = ["--cutoffs", *map(str, CUTOFFS)]
-            subprocess.run(
-                [str(python_of(peer, arguments.folder)), str(script), str(place), str(out), *cutoffs], check=True
-            )
-            told = json.loads(out.read_text())
+        for peer in SAME:
+            told = ask(peer, place, arguments.folder, ["--cutoffs", *CUTOFFS])
             found[peer] = {"metrics": told["metrics"], "version": told["about"][peer]}
         lists = {
             "scores": held.scores.astype(int).tolist(),

@@ -25,6 +25,11 @@ def test_a_logarithmic_axis_names_few_values(ends):
     assert all(ends[0] <= tick <= ends[1] for tick in ticks)
 
 
+def test_a_narrow_logarithmic_axis_names_values_all_along():
+    """1, 2, ... 9, 10, 20 would name none between 10 and 17."""
+    assert Scale(7.6, 17, 0, 1, log=True).ticks() == [10, 12.5, 15]
+
+
 def test_an_axis_of_one_value_has_room_around_it():
     assert linear([3.0], 0, 10)(3.0) == pytest.approx(5)
     assert logarithmic([3.0], 0, 10)(3.0) == pytest.approx(5)

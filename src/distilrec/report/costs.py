@@ -9,7 +9,7 @@ from distilrec.evaluate.cost import NO_COSTS
 from distilrec.report.charts import Point, quality_against_cost
 from distilrec.report.facts import Model, RunFacts
 from distilrec.report.html import Markup, element, empty, joined, table
-from distilrec.report.results import figure, model_name
+from distilrec.report.results import figure, named
 from distilrec.report.words import number, size, unbroken
 
 
@@ -22,10 +22,9 @@ def _table(run: RunFacts) -> list[Markup]:
     if run.costs is None:
         return [empty(NO_COSTS)]
     head, body = run.costs.cells()
-    models = {model.title: model for model in run.models}
-    rows = [[model_name(models[title]) if title in models else title, *cells] for title, *cells in body]
-    marked = ["ours" if title in models and models[title].name == "distilled" else None for title, *_ in body]
-    costs = table(head, rows, caption="What each model costs to serve", row_classes=marked, class_="plain")
+    names, marked = named(run, [title for title, *_ in body])
+    rows = [[name, *cells] for name, (_, *cells) in zip(names, body, strict=True)]
+    costs = table(head, rows, caption="What each model costs to serve", row_classes=marked, class_="plain wrapped")
     return [costs, element("p", unbroken(run.costs.note), class_="small")]
 
 

@@ -89,6 +89,13 @@ def model_name(model: Model) -> Markup:
     return element("span", key(model.role), " ", model.title, class_="model")
 
 
+def named(run: RunFacts, titles: Sequence[str]) -> tuple[list[str], list[str | None]]:
+    """For rows of models by title: their marks and names, and which row is that of the distilled student."""
+    models = {model.title: model for model in run.models}
+    names = [model_name(models[title]) if title in models else title for title in titles]
+    return names, ["ours" if title in models and models[title].name == "distilled" else None for title in titles]
+
+
 def results_table(run: RunFacts) -> Markup:
     """Every model: quality with its interval, what is shipped, how long a request takes."""
     models = run.ranked

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 _FEWEST_TICKS, _MOST_TICKS = 2, 6
+_NARROW = 3  # a logarithmic axis within this factor names its values as a linear one does
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Scale:
 
     def ticks(self) -> list[float]:
         """Round values between the ends: some five of them, or few and by decades on a logarithmic axis."""
-        if not self.log:
+        if not self.log or self.high < _NARROW * self.low:
             return _round_ticks(self.low, self.high)
         inside = [
             factor * 10**power

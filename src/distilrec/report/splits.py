@@ -9,7 +9,7 @@ from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.protocols import compare_protocols
 from distilrec.report.facts import RunFacts
 from distilrec.report.html import Markup, element, joined, table
-from distilrec.report.results import bar
+from distilrec.report.results import bar, named
 from distilrec.report.words import capital, unbroken
 
 
@@ -24,18 +24,19 @@ def both_splits(run: RunFacts) -> Markup:
         for split in both.users
     }
 
-    def row(model: str) -> Iterator[str]:
-        yield model
+    def cells(model: str) -> Iterator[str]:
         for split, found in both.intervals[model].items():
             yield f"{found.mean:.4f}"
             yield bar(found, bounds[split], roles.get(model, "baseline"))
 
+    names, marked = named(run, list(both.intervals))
+    rows = [[name, *cells(model)] for name, model in zip(names, both.intervals, strict=True)]
     title = metric_title(both.metric)
     head = ["model", *(name for split in both.users for name in (f"{title}, {split}", "95 % interval"))]
     return joined([
         element("h3", "What two splits say"),
         element("ul", *(element("li", unbroken(sentence)) for sentence in both.sentences), class_="notes"),
-        table(head, [[*row(model)] for model in both.intervals], caption="Every model on both splits", class_="plain"),
+        table(head, rows, caption="Every model on both splits", row_classes=marked, class_="plain wrapped"),
         element("p", both.note, class_="small"),
     ])  # fmt: skip
 
