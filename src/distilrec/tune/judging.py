@@ -63,7 +63,7 @@ def point_of(tried: Tried, cost: Cost, beside: Judged, loss_p: float | None) -> 
         cost.energy_joules,
         beside.comparison.metric,
         score,
-        loss=-paired.difference / whole,
+        loss=(whole - score) / whole,
         loss_low=-paired.high / whole,
         loss_high=-paired.low / whole,
         trained=tried.candidate.trained,
