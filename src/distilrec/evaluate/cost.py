@@ -34,7 +34,7 @@ class Cost:
     p99_ms: float
     requests: int
     requests_per_second: float
-    """Throughput of one core when many histories come at once."""
+    """Throughput of one busy core when many histories come at once."""
     processor_ms: float
     """Processor time of one request; less than its wall time where the machine did other things too."""
     peak_memory_bytes: int
@@ -114,8 +114,8 @@ class CostTable:
         money = "" if self.per_core_hour is None else f" Money is processor time at {self.per_core_hour:g} a core-hour."
         return (
             f"Costs: each model in a process of its own, on one thread of {self.machine}, without a server around it. "
-            "Peak memory is of the whole process; load time is from disk, when libraries are imported. Joules of a "
-            f"thousand requests are {energy}.{money}"
+            "Requests a second are of a core that does nothing else. Peak memory is of the whole process; load time is "
+            f"from disk, when libraries are imported. Joules of a thousand requests are {energy}.{money}"
         )
 
 
