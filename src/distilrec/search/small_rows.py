@@ -93,10 +93,22 @@ class CodebookRows(DecodedRows):
         lengths = None if self.lengths is None else self.lengths[start:stop]
         return self._decode(self.by_book[:, start:stop], lengths)
 
+    def scores(self, items: IntArray, vector: FloatArray) -> FloatArray:
+        """Some products, [n], looked up as all of them are."""
+        found = np.zeros(len(items), dtype=np.float32)
+        for table, codes in zip(self._entries(vector[None])[0], self.by_book, strict=True):
+            found += table.take(codes.take(items))
+        return found if self.lengths is None else found * self.lengths.take(items)
+
+    def _entries(self, vectors: FloatArray) -> FloatArray:
+        """Products of vectors with all entries of all books, [B, M, K]."""
+        parts = vectors.reshape(len(vectors), len(self.books), 1, -1)  # [B, M, 1, D / M]
+        found: FloatArray = np.vecdot(parts, self.books)
+        return found
+
     def products(self, vectors: FloatArray) -> FloatArray:
         """All products, [B, N]: those of a vector with all entries are made once, looked up and added."""
-        parts = vectors.reshape(len(vectors), len(self.books), 1, -1)  # [B, M, 1, D / M]
-        entries = np.vecdot(parts, self.books)  # [B, M, K]
+        entries = self._entries(vectors)  # [B, M, K]
         found = np.zeros((len(vectors), self.n_items), dtype=np.float32)
         part = np.empty(min(PIECE_NUMBERS, self.n_items), dtype=np.float32)
         for own, scores in zip(entries, found, strict=True):
