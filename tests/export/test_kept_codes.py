@@ -37,6 +37,12 @@ def test_codes_that_were_kept_are_not_made_again(kept, monkeypatch):
     assert Runtime.load(kept, index=SCANS).recommend([[100, 105]], k=4)[0].item_ids == made_anew.item_ids
 
 
+def test_codes_that_were_kept_are_passed_over_where_faiss_is_not_installed(kept, monkeypatch):
+    monkeypatch.setattr("distilrec.search.choose.faiss_is_installed", lambda: False)
+    monkeypatch.setattr("distilrec.search.choose.FastScanIndex", no_codes_are_made)
+    assert len(Runtime.load(kept, index=IndexSettings(scan_from=1)).recommend([[100]], k=4)[0].item_ids) == 4
+
+
 def test_a_folder_without_codes_is_read_as_before_and_says_the_older_version(transformer, tmp_path):
     report = export(transformer, tmp_path / "out", QUICK.with_changes(codes=False))
     assert (report.codes_bytes, read_export(tmp_path / "out").codes) == (0, None)

@@ -49,7 +49,7 @@ def index_for(
 
 
 def codes_to_keep(packed: Packed, name: str = ITEM_TABLE) -> Codes | None:
-    """Codes that `index_for` would learn each time; none of a small table, of one that has its own, or without faiss."""
+    """Codes that `index_for` would learn each time; none of a small table, of one stored as codes, or without faiss."""
     rows, settings = rows_of(packed, name), IndexSettings()
     if not _scans(settings, rows.n_items) or not are_learnt(rows) or codes_of(packed, name) is not None:
         return None
