@@ -36,7 +36,7 @@ def size(
         print_table([*head, "as float32", "share"], [_model(name, found) for name, found in weighed.items()])
     typer.echo(
         "Bytes; everything shipped is counted. As float32: the same model uncompressed. The rest: names and shapes of "
-        "arrays, catalogue, card, config."
+        "arrays, catalogue, card, config, and of an exported model its graphs, codes, certificate and digests."
     )
 
 
