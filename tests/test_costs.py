@@ -34,6 +34,15 @@ def test_a_slow_model_is_asked_by_fewer_at_once(milliseconds, at_once):
     assert costs._at_once(Latency(milliseconds, 0, 0, 1)) == at_once
 
 
+@pytest.mark.parametrize(("seconds", "made"), [(0, 10), (60, 12)])
+def test_a_model_that_is_slow_is_asked_fewer_times(monkeypatch, seconds, made):
+    asked = []
+    monkeypatch.setattr(costs, "_MOST_SECONDS", seconds)
+    monkeypatch.setattr(costs, "ask", lambda _, history: asked.append(history))
+    assert len(costs._milliseconds(None, [[1], [2]], 12)) == made
+    assert asked == [[1], [2]] * (made // 2)
+
+
 def test_a_failure_in_the_other_process_is_told(tmp_path):
     with pytest.raises(DistilRecError, match=r"(?s)the process that measures costs failed: .*nowhere is not a folder"):
         measure_cost(tmp_path / "nowhere", [[1]])
