@@ -14,18 +14,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from runtime_speed import Ask, timed
+
+from distilrec.latency import ONE_THREAD
 
 if TYPE_CHECKING:  # numerical libraries read the number of threads when they load
     from distilrec.recommender import Recommender
     from distilrec.run.stages import Prepared
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 _TURN = 10  # requests
 _TEXT = "language model over text"
 _WANTED = {
@@ -33,15 +34,13 @@ _WANTED = {
     "lm_items_pretrained": "language model over items",
     "lm_text_pretrained": _TEXT,
 }
-Ask = Callable[[list[object]], object]
 
 
 def main() -> None:
     """Measure and print."""
     options = _options()
-    one = dict.fromkeys(_THREADS, "1")
-    if not one.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **one})
+    if not ONE_THREAD.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})
     from distilrec.serve.runtime import Runtime
 
     asks: dict[str, Ask] = {}
@@ -55,7 +54,7 @@ def main() -> None:
     asked = _histories(prepared, options.requests)
     lengths = [len(history) for history in asked]
     print(f"{len(asked)} requests, histories of {np.median(lengths):g} items (median) to {max(lengths)}; one thread")
-    _show(_timed(asks, asked), first)
+    _show(timed(asks, asked, len(asked), turn_of=_TURN), first)
 
 
 def _options() -> argparse.Namespace:
@@ -98,22 +97,8 @@ def _histories(prepared: Prepared, count: int) -> list[list[object]]:
     return [[ids[row] for row in train[int(user)].tolist()] for user in drawn]
 
 
-def _timed(asks: Mapping[str, Ask], asked: Sequence[list[object]]) -> dict[str, list[float]]:
-    """Milliseconds of each request."""
-    found: dict[str, list[float]] = {name: [] for name in asks}
-    for ask in asks.values():  # warms up
-        for ids in asked[:_TURN]:
-            ask(ids)
-    for start in range(0, len(asked), _TURN):
-        for name, ask in asks.items():
-            for ids in asked[start : start + _TURN]:
-                began = time.perf_counter()
-                ask(ids)
-                found[name].append(1000 * (time.perf_counter() - began))
-    return found
-
-
-def _show(milliseconds: Mapping[str, Sequence[float]], first: str) -> None:
+def _show(seconds: Mapping[str, Sequence[float]], first: str) -> None:
+    milliseconds = {name: 1000 * np.array(values) for name, values in seconds.items()}
     fastest = np.median(milliseconds[first])
     print(f"{'':28}{'p50 ms':>9}{'p95 ms':>9}{'p99 ms':>9}{'times ' + first.partition(', ')[2]:>18}")
     for name, values in milliseconds.items():

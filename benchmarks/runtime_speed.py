@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
+from distilrec.latency import ONE_THREAD
 from distilrec.serve.all_in_one import AllInOne
 from distilrec.serve.runtime import Runtime
 
 Ask = Callable[[list[object]], object]
 _TURN = 100  # requests
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 _LOAD = """
 import sys, time
 began = time.perf_counter()
@@ -44,7 +44,7 @@ print(1000 * (imported - began), 1000 * (loaded - imported), 1000 * (time.perf_c
 def main() -> None:
     """Measure and print."""
     options = _options()
-    threads = dict.fromkeys(_THREADS, str(options.threads))
+    threads = dict.fromkeys(ONE_THREAD, str(options.threads))
     if not threads.items() <= os.environ.items():  # numerical libraries read them when they load
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **threads})
     first = Runtime.load(options.folders[0])
@@ -53,7 +53,7 @@ def main() -> None:
         _show_load(folder, options.rounds)
     asked = _histories(first, 256)
     for number in range(options.rounds):
-        for name, seconds in _timed(_all(options, first), asked, options.requests).items():
+        for name, seconds in timed(_all(options, first), asked, options.requests).items():
             p50, p95, p99 = np.percentile(1000 * np.array(seconds), [50, 95, 99])
             print(f"round {number + 1}  {name:34} p50 {p50:6.3f} ms  p95 {p95:6.3f} ms  p99 {p99:6.3f} ms")
 
@@ -102,12 +102,15 @@ def _histories(runtime: Runtime, count: int) -> list[list[object]]:
     return [[ids[row] for row in draw.choice(len(ids), length, replace=False)] for _ in range(count)]
 
 
-def _timed(asks: Mapping[str, Ask], asked: Sequence[list[object]], requests: int) -> dict[str, list[float]]:
+def timed(
+    asks: Mapping[str, Ask], asked: Sequence[list[object]], requests: int, *, turn_of: int = _TURN
+) -> dict[str, list[float]]:
+    """Seconds of each request; all take turns of some requests."""
     seconds: dict[str, list[float]] = {name: [] for name in asks}
     gc.freeze()  # what was loaded is not looked through again and again, as in the server
-    for turn in range(-1, math.ceil(requests / _TURN)):  # the first turn warms up
+    for turn in range(-1, math.ceil(requests / turn_of)):  # the first turn warms up
         for name, ask in asks.items():
-            found = [_seconds(ask, asked[(turn * _TURN + number) % len(asked)]) for number in range(_TURN)]
+            found = [_seconds(ask, asked[(turn * turn_of + number) % len(asked)]) for number in range(turn_of)]
             seconds[name] += found if turn >= 0 else []
     return seconds
 
