@@ -16,7 +16,7 @@ from distilrec.machine import machine_facts
 from distilrec.run.finished import some_histories
 from distilrec.run.folder import RunFolder, Say, digest_of_stage
 from distilrec.run.lists import artefact_of
-from distilrec.run.results import RESULTS, TITLES, Results
+from distilrec.run.results import TITLES, Results
 from distilrec.run.stages import Prepared, load_prepared
 
 _COSTS = "costs.json"
@@ -55,8 +55,7 @@ def add_costs(run: Path, settings: CostSettings, *, requests: int, say: Say = pr
     with folder.locked():
         found = measured_costs(folder, artefacts, load_prepared(run / "data"), settings, requests=requests)
         results = replace(before, costs=found)
-        write_json(run / RESULTS, results.as_json())
-        write_text(run / "results.md", results.markdown())
+        results.save(run)
         card = run / "artefact" / CARD
         if card.is_file():  # people may have edited the rest
             write_text(card, with_section(card.read_text(encoding="utf-8"), "Results", results.markdown()))

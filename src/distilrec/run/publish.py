@@ -10,11 +10,10 @@ import yaml
 
 from distilrec import __version__
 from distilrec.card import write_card
-from distilrec.files import write_json, write_text
 from distilrec.recommender import Recommender
 from distilrec.run.finished import some_histories
 from distilrec.run.recipe import Recipe, with_paths
-from distilrec.run.results import RESULTS, Results
+from distilrec.run.results import Results
 from distilrec.run.stages import Prepared
 
 
@@ -24,8 +23,7 @@ def publish(run: Path, recipe: Recipe, prepared: Prepared, results: Results, *, 
     Args:
         student: the distilled student's artefact, as it was trained.
     """
-    write_json(run / RESULTS, results.as_json())
-    write_text(run / "results.md", results.markdown())
+    results.save(run)
     recommender = Recommender.from_pretrained(student)
     data = prepared.interactions
     without_own_paths = with_paths(recipe, lambda path: Path(path.name) if path.is_absolute() else path)

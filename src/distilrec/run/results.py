@@ -13,7 +13,7 @@ from distilrec.evaluate.bootstrap import Interval
 from distilrec.evaluate.compare import compare, metric_title
 from distilrec.evaluate.cost import NO_COSTS, CostTable
 from distilrec.evaluate.evaluation import Evaluation
-from distilrec.files import read_json
+from distilrec.files import read_json, write_json, write_text
 from distilrec.latency import Latency
 from distilrec.run.splits import BothSplits
 
@@ -63,6 +63,11 @@ class Results:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+    def save(self, run: Path) -> None:
+        """Write them into a run's folder, for programs and for people."""
+        write_json(run / RESULTS, self.as_json())
+        write_text(run / "results.md", self.markdown())
 
     @classmethod
     def load(cls, run: Path) -> Self:
