@@ -26,6 +26,13 @@ def test_taking_rows_is_choosing_from_the_list(rows, data):
     assert [row.tolist() for row in taken] == [rows[row] for row in chosen]
 
 
+def test_rows_between_two_are_those_rows():
+    rows = Ragged.of([[1, 2], [], [3], [4, 5, 6]])
+    assert [row.tolist() for row in rows.between(1, 3)] == [[], [3]]
+    assert [row.tolist() for row in rows.between(2, 9)] == [[3], [4, 5, 6]]
+    assert len(rows.between(1, 1)) == 0
+
+
 def test_a_row_from_the_end_or_too_far_is_as_in_a_list():
     ragged = Ragged.of([[1, 2], [3]])
     assert ragged[-1].tolist() == [3]

@@ -64,6 +64,11 @@ class Ragged:
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
         return Ragged(self.values[ranges(self.offsets[:-1][rows], counts)], offsets)
 
+    def between(self, first: int, end: int) -> Ragged:
+        """The rows from `first` up to, without it, `end`; of the same values, not copied."""
+        offsets = self.offsets[first : end + 1]
+        return Ragged(self.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+
 
 @dataclass(frozen=True)
 class Batch:

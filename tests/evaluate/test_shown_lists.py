@@ -53,6 +53,15 @@ def test_of_equal_scores_the_lower_row_number_comes_first(scores, k):
     assert found == expected + [-1] * (k - len(expected))
 
 
+@given(st.integers(0, 1000), st.integers(1, 30))
+def test_rows_of_many_scores_are_sorted_each_for_itself(seed, k):
+    scores = np.random.default_rng(seed).integers(0, 300, (7, 700)).astype(np.float32)
+    scores[seed % 7, k // 2 :] = -np.inf  # one row has fewer than are asked for
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    expected[seed % 7, k // 2 :] = -1
+    assert best_items(scores, k).tolist() == expected.tolist()
+
+
 def test_lists_longer_than_the_catalogue_are_refused():
     with pytest.raises(SettingsError, match="cut-off 5 is larger than the catalogue of 4 items"):
         TopLists(2, 4, k=5)

@@ -123,13 +123,15 @@ def evaluate(
     digest = digest_of_cases(cases)
     cases = replace(cases, relevant=_each_once(cases.relevant))
     check_cutoffs(cutoffs, scorer.n_items)
-    excluded = cases.histories if exclude_history else None
     lists = watch if isinstance(watch, TopLists) else None
     products = as_products(scorer) if watch is lists else None
     if products is not None:
+        excluded = cases.histories if exclude_history else None
         ranks, n_ranked = rank_products(products, cases, excluded, lists=lists, quiet=quiet)
     else:
-        ranks, n_ranked = rank_cases(scorer, cases, excluded, batch_size=batch_size, watch=watch, quiet=quiet)
+        ranks, n_ranked = rank_cases(
+            scorer, cases, exclude_history=exclude_history, batch_size=batch_size, watch=watch, quiet=quiet
+        )
     protocol = {
         "split": split,
         "exclude_history": exclude_history,

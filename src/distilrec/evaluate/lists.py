@@ -18,6 +18,7 @@ class TopLists:
 
     def __init__(self, n_cases: int, n_items: int, *, k: int = 10) -> None:
         check_cutoffs([k], n_items)
+        self._n_items = n_items
         self.items: IntArray = np.full((n_cases, k), NOTHING, dtype=np.int64)
         """Row numbers, best first, [C, k]; -1 where nothing is left to show."""
         self._scores: FloatArray = np.full((n_cases, k), -np.inf, dtype=np.float32)
@@ -30,6 +31,9 @@ class TopLists:
         """The same by scores of some items [B, n], from a row number on; later parts of the catalogue come later."""
         k = self.items.shape[1]
         found = best_items(scores, min(k, scores.shape[1]))  # [B, at most k]
+        if scores.shape[1] == self._n_items:
+            self.items[rows] = found  # of the whole catalogue: there is nothing to merge with
+            return
         reached = np.where(found == NOTHING, -np.inf, np.take_along_axis(scores, found, axis=1))
         items = np.concatenate([self.items[rows], np.where(found == NOTHING, NOTHING, found + first_item)], axis=1)
         both = np.concatenate([self._scores[rows], reached], axis=1)
@@ -48,7 +52,7 @@ def top_lists(
         for start in range(0, len(scored.rows), step):
             rows, left = scored.rows[start : start + step], scored.scores[start : start + step].copy()
             if exclude_history:
-                excluded = cases.histories.take(rows)
+                excluded = scored.histories.between(start, start + step)
                 left[owners_of(excluded), excluded.values] = -np.inf
             lists(rows, left)
     return lists.items
@@ -59,12 +63,13 @@ def best_items(scores: FloatArray, k: int) -> IntArray:
     least = np.maximum(_reached(scores, k), np.finfo(np.float32).min)  # [B]
     found = np.flatnonzero(scores >= least[:, None])
     cases, items = np.divmod(found, scores.shape[1])
-    order = np.lexsort((-scores.ravel()[found], cases))  # stable: equal scores stay in the order of the catalogue
-    cases, items = cases[order], items[order]
-    place = np.arange(len(cases)) - np.searchsorted(cases, np.arange(len(scores)))[cases]
-    shown = place < k
-    best = np.full((len(scores), k), NOTHING, dtype=np.int64)
-    best[cases[shown], place[shown]] = items[shown]
+    counts = np.bincount(cases, minlength=len(scores))
+    place = np.arange(len(found)) - (np.cumsum(counts) - counts)[cases]  # among those found of its case
+    shape = len(scores), max(k, int(counts.max(initial=0)))
+    held, names = np.full(shape, np.inf, dtype=np.float32), np.full(shape, NOTHING, dtype=np.int64)
+    held[cases, place], names[cases, place] = -scores.ravel()[found], items
+    order = np.argsort(held, axis=1, kind="stable")[:, :k]  # equal scores stay in the order of the catalogue
+    best: IntArray = np.take_along_axis(names, order, axis=1)
     return best
 
 

@@ -62,7 +62,7 @@ def rank(
         out = np.zeros(scores.shape, dtype=np.bool_)
         out.ravel()[out_keys] = True
         check_disjoint(keys, out.ravel()[keys], scores.shape[1], names)
-        n_out[:] = [np.count_nonzero(row) for row in out]
+        n_out[:] = count_in_rows(out)
         scores = scores.copy()
         scores.ravel()[out_keys] = -np.inf
     targets = scores.ravel().take(keys)  # [R], R relevant items of all cases together
@@ -95,14 +95,21 @@ def owners_of(rows: Ragged) -> IntArray:
 def count_not_worse(scores: FloatArray, targets: FloatArray, relevant: Ragged) -> IntArray:
     """How many scores of a case are at least as high as that of each of its relevant items, [R]."""
     counts = np.empty(len(targets), dtype=np.int64)
-    begins = relevant.offsets.tolist()
-    for case, row in enumerate(scores):  # a row at a time stays in the processor's cache: 8x faster than [B, N]
-        begin, end = begins[case], begins[case + 1]
-        if end - begin < _FEW:
-            for index in range(begin, end):
-                counts[index] = np.count_nonzero(row >= targets[index])
-        else:
-            counts[begin:end] = len(row) - np.searchsorted(np.sort(row), targets[begin:end])
+    lengths, begins = relevant.lengths, relevant.offsets[:-1]
+    few = lengths < _FEW
+    for place in range(int(lengths[few].max(initial=0))):
+        cases = np.flatnonzero(few & (lengths > place))
+        those, asked = scores if len(cases) == len(scores) else scores[cases], begins[cases] + place
+        counts[asked] = count_in_rows(those >= targets[asked, None])
+    for case in np.flatnonzero(~few):
+        asked = np.arange(begins[case], begins[case] + lengths[case])
+        counts[asked] = scores.shape[1] - np.searchsorted(np.sort(scores[case]), targets[asked])
+    return counts
+
+
+def count_in_rows(marks: NDArray[np.bool_]) -> IntArray:
+    """How many marks are set in each row, [B]: of their bits, half the time of `np.count_nonzero` by rows."""
+    counts: IntArray = np.bitwise_count(np.packbits(marks, axis=1)).sum(axis=1, dtype=np.int64)
     return counts
 
 

@@ -23,6 +23,7 @@ class Scored:
     """The scores of some cases."""
 
     rows: IntArray  # [B], their numbers
+    histories: Ragged  # B rows, whole
     scores: FloatArray  # [B, N]
 
 
@@ -48,18 +49,19 @@ def scored_batches(
     with progress(what, total=len(cases), quiet=quiet) as advance:
         for start in range(0, len(cases), at_once):
             rows = by_length[start : start + at_once]
-            batch = Batch.of_rows(cases.histories.take(rows), max_length=max_length)
+            histories = cases.histories.take(rows)
+            batch = Batch.of_rows(histories, max_length=max_length)
             scores = scorer.scores(replace(batch, rows=rows))
             _check_shape(scores.shape, (len(rows), scorer.n_items))
-            yield Scored(rows, scores)
+            yield Scored(rows, histories, scores)
             advance(len(rows))
 
 
 def rank_cases(
     scorer: Scorer,
     cases: Cases,
-    excluded: Ragged | None,
     *,
+    exclude_history: bool = True,
     batch_size: int = BATCH_SIZE,
     watch: Watch | None = None,
     quiet: bool = False,
@@ -73,7 +75,7 @@ def rank_cases(
     for scored in scored_batches(scorer, cases, batch_size=batch_size, quiet=quiet):
         for start in range(0, len(scored.rows), step):
             rows = scored.rows[start : start + step]
-            out = None if excluded is None else excluded.take(rows)
+            out = scored.histories.between(start, start + step) if exclude_history else None
             relevant = cases.relevant.take(rows)
             found = rank(scored.scores[start : start + step], relevant, out, case_numbers=rows)
             n_ranked[rows] = found.n_ranked
