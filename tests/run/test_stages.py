@@ -28,6 +28,7 @@ from distilrec.run.teachers import (
     open_model,
     open_teacher,
     take_knowledge,
+    untrained,
     worse_than_popularity,
 )
 from distilrec.teach.folds import FoldedTeacher
@@ -375,6 +376,14 @@ KINDS = {
 }
 
 
+def test_a_sequence_model_reads_text_under_the_network_that_is_asked_for(prepared, vectors):
+    kinds = ["gru", "cnn", "lightgcn"]
+    stages_of = [stage({"kind": "sequence_model", **TEACHER, "model": {"kind": kind, **SHAPE}}) for kind in kinds]
+    made = [untrained(one, lessons(prepared, vectors)) for one in stages_of]
+    assert [model.kind for model in made] == kinds
+    assert all(model.table.content.shape[1] == 6 and model.table.free is not None for model in made)
+
+
 def test_one_setting_changed_leaves_the_others_of_a_kind_as_they_were():
     """A kind's own defaults must not be lost to those of a student."""
     assert stage({"kind": "ids", "model": {"max_length": 9}}).model.width == 128
@@ -387,10 +396,13 @@ def body(tmp_path_factory):
     return shared_body("bert", tmp_path_factory.getbasetemp())
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "text_and_ids", "item_language_model", "text_language_model"])
+@pytest.mark.parametrize(
+    "kind", [*KINDS, "text_and_ids", "sequence_model", "item_language_model", "text_language_model"]
+)
 def test_every_kind_of_teacher_is_made_saved_and_asked_the_same_way(prepared, vectors, body, tmp_path, kind):
     settings = {
         "text_and_ids": TEACHER,
+        "sequence_model": {**TEACHER, "model": {"kind": "gru", **SHAPE}},
         "item_language_model": {**TEACHER, "model": {**SHAPE, "body": str(body)}},
         "text_language_model": {"model": {"body": str(body), "max_tokens": 16, "item_tokens": 6}, "train": SHORT},
         **KINDS,

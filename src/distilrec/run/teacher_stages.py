@@ -13,6 +13,7 @@ from distilrec.distil.settings import TrainSettings
 from distilrec.models.ease import EASESettings
 from distilrec.models.item_knn import ItemKNNSettings
 from distilrec.models.lightgcn import LightGCNSettings
+from distilrec.models.students import LinearRecurrenceStudent, StudentModel
 from distilrec.models.transformer import TransformerSettings
 from distilrec.teach.language_model import ItemLanguageModelSettings
 from distilrec.teach.outside_lists import RankingSettings
@@ -36,6 +37,19 @@ class TextAndIdsTeacher(Content):
     """Which teacher this is."""
     model: TeacherSettings = TeacherSettings()
     """Its shape."""
+    train: TrainSettings = TrainSettings()
+    """How it is trained."""
+
+
+class SequenceModelTeacher(Content):
+    """The same under a network of any kind that a student may have; kinds that differ make the best ensembles."""
+
+    kind: Literal["sequence_model"]
+    """Which teacher this is."""
+    model: StudentModel = LinearRecurrenceStudent(width=128, blocks=2)
+    """Its kind and shape."""
+    free: bool = True
+    """Whether each item also has a free vector beside its text; without, unseen items rank as well as seen ones."""
     train: TrainSettings = TrainSettings()
     """How it is trained."""
 
@@ -138,6 +152,7 @@ _DEFAULT = "text_and_ids"
 
 SingleTeacher = Annotated[
     Annotated[TextAndIdsTeacher, Tag("<text_and_ids>")]
+    | Annotated[SequenceModelTeacher, Tag("<sequence_model>")]
     | Annotated[IdsTeacher, Tag("<ids>")]
     | Annotated[EASETeacher, Tag("<ease>")]
     | Annotated[ItemKNNTeacher, Tag("<item_knn>")]
@@ -209,6 +224,7 @@ SpeaksOnly = OutsideTeacher | ZeroShotTeacher | KnowledgeTeacher
 
 TeacherStage = Annotated[
     Annotated[TextAndIdsTeacher, Tag("<text_and_ids>")]
+    | Annotated[SequenceModelTeacher, Tag("<sequence_model>")]
     | Annotated[IdsTeacher, Tag("<ids>")]
     | Annotated[EASETeacher, Tag("<ease>")]
     | Annotated[ItemKNNTeacher, Tag("<item_knn>")]

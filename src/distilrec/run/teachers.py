@@ -33,6 +33,7 @@ from distilrec.run.teacher_stages import (
     LightGCNTeacher,
     OutsideTeacher,
     SavedTeacher,
+    SequenceModelTeacher,
     SpeaksOnly,
     TeacherStage,
     TextAndIdsTeacher,
@@ -134,6 +135,15 @@ def _text_and_ids(stage: TextAndIdsTeacher, lessons: Lessons) -> Any:  # noqa: A
     return build_teacher(stage.model, lessons.content(stage))
 
 
+def _sequence_model(stage: SequenceModelTeacher, lessons: Lessons) -> Any:  # noqa: ANN401
+    from distilrec.models.students import build_student
+    from distilrec.models.tables import ContentTable
+
+    content = lessons.content(stage)
+    table = ContentTable(content, stage.model.width, free=stage.free)
+    return build_student(stage.model, len(content), table=table, sequences=lessons.prepared.split.train)
+
+
 def _ids(stage: IdsTeacher, lessons: Lessons) -> Any:  # noqa: ANN401
     from distilrec.models.transformer import Transformer, TransformerSettings
 
@@ -162,6 +172,7 @@ def _text_language_model(stage: TextLanguageModelTeacher, lessons: Lessons) -> A
 
 _BUILD: Mapping[type, Callable[[Any, Lessons], Any]] = {
     TextAndIdsTeacher: _text_and_ids,
+    SequenceModelTeacher: _sequence_model,
     IdsTeacher: _ids,
     LightGCNTeacher: _lightgcn,
     ItemLanguageModelTeacher: _item_language_model,
