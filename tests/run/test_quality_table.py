@@ -149,6 +149,21 @@ def test_the_best_method_is_told_with_its_evidence():
     assert told[1].startswith("small with soft is worse than its teacher by 0.2500 NDCG@10 (-33.3 %)")
 
 
+def test_a_method_with_another_teacher_is_measured_against_that_one():
+    methods = {"soft": SOFT, "from_ease": SOFT | {"teacher": "ease"}}
+    settings = recipe(methods=methods, students=student(), other_teachers={"ease": {"kind": "ease"}})
+    of_both = teacher(0.75) | {"ease": Judged(500, 0.5, evaluation(0.5), None, 0.5)}
+    table = make_table(settings, [done("alone", 0.25), done("soft", 0.5), done("from_ease", 0.625)], of_both)
+    assert (table.row("small", "soft").share_of_lead, table.row("small", "from_ease").share_of_lead) == (0.5, 1.5)
+    told = sentences(table)
+    assert told[1].startswith("small with from_ease is better than its teacher ease by 0.1250 NDCG@10")
+    first = make_table(settings, [done("alone", 0.25), done("soft", 0.7), done("from_ease", 0.625)], of_both)
+    assert [line.split(" by ")[0] for line in sentences(first)[1:3]] == [
+        "small with soft is worse than its teacher",
+        "small with from_ease is better than its teacher ease",
+    ]
+
+
 def test_a_shuffled_teacher_that_did_not_help_is_said_so():
     told = shuffled_sentence(whole())
     assert told.startswith("The shuffled teacher must not help: it did not. No difference: small with shuffled_teacher")

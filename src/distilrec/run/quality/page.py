@@ -41,17 +41,30 @@ def _gain(gain: Comparison) -> str:
 
 
 def sentences(table: ProofTable) -> list[str]:
-    """What the table says: each student's best method against itself alone and the teacher; the shuffled teacher."""
+    """What the table says: each student's best method against itself alone and its teacher; the shuffled teacher.
+
+    Methods with another teacher than the recipe's are told against theirs, whether they are best or not.
+    """
     found = []
-    teacher = next((row for row in table.teachers if row.method == TEACHER), None)
     for student in table.students:
         best = table.best(student)
         if best is not None and best.gain is not None:
             found.append(f"Best on validation for {student}: {best.method}. {_told(best.gain)}")
-        if best is not None and teacher is not None:
-            names = (f"{student} with {best.method}", "its teacher")
-            found.append(_told(compare(best.test, teacher.test, metric=table.metric, names=names)))
-    return [*found, shuffled_sentence(table)]
+        others = [row for row in table.rows if row.student == student and row.teacher != TEACHER and row is not best]
+        found += [_against_teacher(row, table) for row in ([] if best is None else [best, *others])]
+    return [*filter(None, found), shuffled_sentence(table)]
+
+
+def _against_teacher(row: Row, table: ProofTable) -> str:
+    """How a student stands to its teacher; nothing while that is not known."""
+    teacher = table.teacher_of(row)
+    if teacher is None:
+        return ""
+    names = (
+        f"{row.student} with {row.method}",
+        "its teacher" if row.teacher == TEACHER else f"its teacher {row.teacher}",
+    )
+    return _told(compare(row.test, teacher.test, metric=table.metric, names=names))
 
 
 def shuffled_sentence(table: ProofTable) -> str:
@@ -80,8 +93,8 @@ def notes(table: ProofTable) -> list[str]:
         "Intervals and p (paired bootstrap) are over users, whose values are means over seeds.",
         f"Tail: test cases whose item is not among the fewest items that hold {100 * HEAD_SHARE:.0f} % of the training "
         f"events. Coverage: share of the catalogue among the best {table.k} of at least one user. Teacher's lead: the "
-        "share of its lead over the student alone that is recovered. Time an epoch: of training, alone = 1, without "
-        "taking the teacher's knowledge, which is done once.",
+        "share of its lead over the student alone that is recovered, of its own where a method has another teacher. "
+        "Time an epoch: of training, alone = 1, without taking the teacher's knowledge, which is done once.",
         "shuffled_teacher: each training window is given what the teacher said of another one of the same length, and "
         "each item another's vector to start from; no layers are copied. self_distillation: the student alone is the "
         "teacher. alone_from_table: no soft labels, but the teacher's item table to start from.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distilrec.evaluate.bootstrap import Interval
 from distilrec.evaluate.compare import Comparison, compare, share_of_lead
@@ -34,8 +34,10 @@ class Row:
     coverage: float
     gain: Comparison | None = None
     """Against the same student alone, over the seeds that both have."""
+    teacher: str = TEACHER
+    """Which of the teachers it is measured against: its own; the recipe's where it has none, or is its own."""
     share_of_lead: float | None = None
-    """How much of the teacher's lead over the student alone is recovered."""
+    """How much of that teacher's lead over the student alone is recovered."""
     shuffled: bool = False
     """Whether its teacher's words were given to others, so that a gain would be a failed control."""
     slowdown: float | None = None
@@ -57,6 +59,10 @@ class ProofTable:
         """A student's row for a method; none while there is none."""
         return next((row for row in self.rows if (row.student, row.method) == (student, method)), None)
 
+    def teacher_of(self, row: Row) -> Row | None:
+        """The teacher that a row is measured against; none while that is not known."""
+        return next((teacher for teacher in self.teachers if teacher.method == row.teacher), None)
+
     def best(self, student: str) -> Row | None:
         """The method, not a control, that is best on validation; none while none is done."""
         found = [row for row in self.rows if row.student == student and not row.control]
@@ -75,9 +81,8 @@ def make_table(recipe: QualityRecipe, outcomes: Sequence[Outcome], teachers: Map
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault((outcome.cell.student, outcome.cell.method), []).append(outcome)
-    lead = teachers.get(TEACHER)
     rows = [
-        _student_row(recipe, groups[student, method], groups.get((student, ALONE), []), lead)
+        _student_row(recipe, groups[student, method], groups.get((student, ALONE), []), teachers)
         for student in recipe.students
         for method in recipe.method_names(student)
         if (student, method) in groups
@@ -105,19 +110,20 @@ def _row(
 
 
 def _student_row(
-    recipe: QualityRecipe, outcomes: Sequence[Outcome], alone: Sequence[Outcome], teacher: Judged | None
+    recipe: QualityRecipe, outcomes: Sequence[Outcome], alone: Sequence[Outcome], teachers: Mapping[str, Judged]
 ) -> Row:
     student, method, metric = outcomes[0].cell.student, outcomes[0].cell.method, recipe.evaluate.metric
     seeds = tuple(sorted(outcome.cell.seed for outcome in outcomes))
-    row = _row(student, method, recipe.method(method).control, outcomes, seeds, metric)
+    settings = recipe.method(method)
+    own = settings.teacher if settings.teacher in recipe.other_teachers else TEACHER
+    row = replace(_row(student, method, settings.control, outcomes, seeds, metric), teacher=own)
     pairs = [(one, other) for one in outcomes for other in alone if one.cell.seed == other.cell.seed]
     if method == ALONE or not pairs:
         return row
     ours, theirs = (average([pair[side].test for pair in pairs]) for side in (0, 1))
     gain = compare(ours, theirs, metric=metric, names=(f"{student} with {method}", f"{student} alone"))
     share = None
-    if teacher is not None:
-        share = share_of_lead(gain.means[0], alone=gain.means[1], teacher=teacher.test.mean(metric))
-    shuffled = recipe.method(method).shuffled
+    if own in teachers:
+        share = share_of_lead(gain.means[0], alone=gain.means[1], teacher=teachers[own].test.mean(metric))
     slowdown = statistics.median(one.seconds_an_epoch / max(other.seconds_an_epoch, 1e-9) for one, other in pairs)
-    return Row(**{**vars(row), "gain": gain, "share_of_lead": share, "slowdown": slowdown, "shuffled": shuffled})
+    return replace(row, gain=gain, share_of_lead=share, slowdown=slowdown, shuffled=settings.shuffled)
