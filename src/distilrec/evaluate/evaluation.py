@@ -126,8 +126,7 @@ def evaluate(
     lists = watch if isinstance(watch, TopLists) else None
     products = as_products(scorer) if watch is lists else None
     if products is not None:
-        excluded = cases.histories if exclude_history else None
-        ranks, n_ranked = rank_products(products, cases, excluded, lists=lists, quiet=quiet)
+        ranks, n_ranked = rank_products(products, cases, exclude_history=exclude_history, lists=lists, quiet=quiet)
     else:
         ranks, n_ranked = rank_cases(
             scorer, cases, exclude_history=exclude_history, batch_size=batch_size, watch=watch, quiet=quiet

@@ -57,7 +57,12 @@ def as_products(scorer: Scorer) -> Products | None:
 
 
 def rank_products(
-    scorer: Products, cases: Cases, excluded: Ragged | None, *, lists: TopLists | None = None, quiet: bool = False
+    scorer: Products,
+    cases: Cases,
+    *,
+    exclude_history: bool = True,
+    lists: TopLists | None = None,
+    quiet: bool = False,
 ) -> tuple[Ragged, IntArray]:
     """The rank of every relevant item, and how many items each case ranks, [C]; ties count against the model.
 
@@ -73,9 +78,9 @@ def rank_products(
     with progress("evaluating", total=len(cases), quiet=quiet, first_after=2.0) as advance:
         for start in range(0, len(cases), _CASES_AT_ONCE):
             rows = by_length[start : start + _CASES_AT_ONCE]
-            relevant = cases.relevant.take(rows)
-            out = None if excluded is None else excluded.take(rows)
-            vectors = _vectors(scorer, cases.histories.take(rows), rows)
+            relevant, histories = cases.relevant.take(rows), cases.histories.take(rows)
+            out = histories if exclude_history else None
+            vectors = _vectors(scorer, histories, rows)
             found, n_ranked[rows] = _rank(scorer.item_vectors, vectors, relevant, out, rows, lists)
             ranks[ranges(cases.relevant.offsets[rows], relevant.lengths)] = found.values
             advance(len(rows))
