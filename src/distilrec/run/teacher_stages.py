@@ -42,12 +42,12 @@ class TextAndIdsTeacher(Content):
 
 
 class SequenceModelTeacher(Content):
-    """The same under a network of any kind that a student may have; kinds that differ make the best ensembles."""
+    """Text and ids under a network of any kind that a student may have; ensembles gain from kinds that differ."""
 
     kind: Literal["sequence_model"]
     """Which teacher this is."""
     model: StudentModel = LinearRecurrenceStudent(width=128, blocks=2)
-    """Its kind and shape."""
+    """Its kind and shape. Where any of it is named, the rest is a student's: a transformer, of width 64."""
     free: bool = True
     """Whether each item also has a free vector beside its text; without, unseen items rank as well as seen ones."""
     train: TrainSettings = TrainSettings()
