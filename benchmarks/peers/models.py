@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from distilrec.config import load_yaml, parse
 from distilrec.evaluate.evaluation import Evaluation, evaluate
 from distilrec.files import read_json, size_bytes
 from distilrec.recommender import Recommender
+from distilrec.run.quality.cells import cells_of
+from distilrec.run.quality.proof import Proof
+from distilrec.run.quality.settings import QualityRecipe
 from distilrec.run.stages import Prepared, check_same_catalogue
 
 BYTES_A_PARAMETER = 4  # of the peers, which keep float32
@@ -74,6 +78,14 @@ def own_folders(roots: Sequence[Path]) -> dict[str, Path]:
             if whole and not any(part.endswith((".partial", ".old")) for part in folder.parts):
                 found[str(folder.relative_to(root.parent))] = folder
     return found
+
+
+def cell_names(recipe: Path, proof: Path) -> dict[Path, str]:
+    """What cells of `make bench-quality` are called, by where their students lie; those of other recipes are not."""
+    if not (proof / "cells").is_dir() or not recipe.is_file():
+        return {}
+    proven = Proof(parse(QualityRecipe, load_yaml(recipe), where=str(recipe)), proof)
+    return {proven.folder(cell) / "trained": cell.name for cell in cells_of(proven.recipe)}
 
 
 def judge_own(

@@ -35,7 +35,7 @@ from distilrec.run import stages
 from distilrec.run.folder import RunFolder, digest_of_stage
 from distilrec.run.recipe import DataSettings
 from distilrec.run.stages import Prepared
-from models import Row, answers_in, judge_own, own_folders, own_row, peer_row
+from models import Row, answers_in, cell_names, judge_own, own_folders, own_row, peer_row
 
 THEIRS = Path(__file__).parent / "theirs"
 _CUTOFFS = (10,)
@@ -84,13 +84,14 @@ class SideBySide:
             if place is not None:
                 answers = answers_in(place)
                 found.append((peer_row(peer.title, place, self._judge_peer(name, answers, place)), answers))
+        names = cell_names(Path("recipes/quality") / f"{self.data}.yaml", Path("runs/quality") / self.data)
         for name, place in own_folders(self._roots()).items():
             judged = self._judged(
                 f"judged/ours/{name}",
                 {"model": digest_of_stage(place)},
                 lambda place=place: judge_own(place, self.prepared, SPLITS, cutoffs=_CUTOFFS),
             )
-            found.append((own_row(name, place, judged), place))
+            found.append((own_row(names.get(place, name), place, judged), place))
         return found
 
     def _roots(self) -> list[Path]:

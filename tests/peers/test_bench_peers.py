@@ -20,7 +20,7 @@ from distilrec.data.split import Split
 from distilrec.errors import DataError
 from distilrec.run.stages import Prepared
 from distilrec.types import Cases, Ragged
-from models import own_folders
+from models import cell_names, own_folders
 
 POPULARITY = """
 import json, sys
@@ -76,6 +76,30 @@ def test_a_peer_is_trained_once_and_stands_beside_our_models(bench, finished, tm
     theirs = json.loads((folder / "peers" / "als" / "report.json").read_text())["validation"][1]
     judged = json.loads((folder / "judged" / "peers" / "als" / "validation" / "summary.json").read_text())
     assert judged["metrics"]["ndcg@10"]["mean"] == pytest.approx(theirs)  # what it chose by is what we report
+
+
+RECIPE = """
+name: small
+prepared: {data}
+teacher: {{kind: ids}}
+students: {{tiny: {{model: {{width: 8}}}}}}
+methods: {{soft_labels: {{distil: {{alpha: 0.5}}}}}}
+"""
+
+
+def test_students_of_a_proof_are_called_by_their_cells(bench, finished, tmp_path):
+    recipe, proof = tmp_path / "recipes" / "quality" / "beauty.yaml", Path("runs/quality/beauty")
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text(RECIPE.format(data=finished.folder / "data"))
+    assert cell_names(recipe, proof) == {}
+    (proof / "cells" / "another").mkdir(parents=True)
+    place = next(place for place, name in cell_names(recipe, proof).items() if name == "tiny/alone/0")
+    for folder in (place, proof / "cells" / "another" / "trained"):
+        shutil.copytree(next(iter(own_folders([finished.folder]).values())), folder)
+    bench("--ours", str(proof))
+    page = (tmp_path / "benchmarks" / "results" / "peers-beauty.md").read_text()
+    assert "| tiny/alone/0 | DistilRec |" in page
+    assert "| beauty/cells/another/trained | DistilRec |" in page
 
 
 def test_other_settings_train_anew_and_a_training_that_was_cut_off_is_marked(bench, tmp_path):

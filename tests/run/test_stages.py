@@ -396,6 +396,11 @@ def body(tmp_path_factory):
     return shared_body("bert", tmp_path_factory.getbasetemp())
 
 
+def test_a_sequence_model_without_its_kind_is_refused():
+    with pytest.raises(SettingsError, match=r"model: .*name its kind too, such as linear_recurrence"):
+        stage({"kind": "sequence_model", "model": {"width": 64}})
+
+
 @pytest.mark.parametrize(
     "kind", [*KINDS, "text_and_ids", "sequence_model", "item_language_model", "text_language_model"]
 )

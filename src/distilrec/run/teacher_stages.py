@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from distilrec.config import Settings, tag_by_kind
 from distilrec.distil.settings import TrainSettings
@@ -47,11 +47,18 @@ class SequenceModelTeacher(Content):
     kind: Literal["sequence_model"]
     """Which teacher this is."""
     model: StudentModel = LinearRecurrenceStudent(width=128, blocks=2)
-    """Its kind and shape. Where any of it is named, the rest is a student's: a transformer, of width 64."""
+    """Its kind and shape. Where it is given, its kind must be, and what else is not named is a student's: width 64."""
     free: bool = True
     """Whether each item also has a free vector beside its text; without, unseen items rank as well as seen ones."""
     train: TrainSettings = TrainSettings()
     """How it is trained."""
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _kind_is_named(cls, model: Any) -> Any:  # noqa: ANN401
+        if isinstance(model, Mapping) and "kind" not in model:
+            raise ValueError("name its kind too, such as linear_recurrence; a shape alone would be a transformer's")
+        return model
 
 
 class LargeTransformer(TransformerSettings):
