@@ -3,6 +3,8 @@
 Each row is kept in a file of its own, so that a second call goes on where the first was stopped:
 
     python benchmarks/compress_methods.py runs/beauty --out runs/compress-methods
+
+Rows that are trained learn what the student itself said before, or, with `--teacher run`, what the run's teacher says.
 """
 
 from __future__ import annotations
@@ -35,8 +37,13 @@ class Row:
     """One row of the table: what is done, and how long what is trained is trained."""
 
     plan: Plan
-    epochs: int = 2
-    learning_rate: float = 2e-4  # along a cosine; from 1e-3 a finished student first forgets what it knew
+    epochs: int = 3
+    learning_rate: float = 3e-4  # along a cosine; from 1e-3 a finished student first forgets what it knew
+
+    @property
+    def trained(self) -> bool:
+        """Whether one of its methods trains."""
+        return any(step["kind"] != "quantise" and step.get("retrain", True) for step in self.plan)
 
 
 ROWS: Mapping[str, Row] = {
@@ -72,6 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a finished run of distilrec run")
     parser.add_argument("--out", type=Path, default=Path("runs/compress-methods"))
+    parser.add_argument("--teacher", default="itself", choices=["itself", "run"], help="of rows that are trained")
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS), metavar="ROW", help="which")
     told = parser.parse_args()
     recipe = load_recipe(told.run / "recipe.yaml")
@@ -80,15 +88,16 @@ def main() -> None:
     whole = judge(first, prepared, recipe.evaluate, on="validation")
     print(f"{packed_of(first).nbytes():,} bytes of weights, validation NDCG@10 {whole.mean('ndcg@10'):.5f}")
     for name in told.rows:
-        path = told.out / f"{name}.json"
+        by_run = told.teacher == "run" and ROWS[name].trained
+        path = told.out / f"{name}{' by the run' if by_run else ''}.json"
         if not path.exists():
-            training = retraining(told.run, recipe, prepared, ROWS[name], told.out)
+            training = retraining(told.run, recipe, prepared, ROWS[name], told.out, by_run=by_run)
             write_json(path, measured(first, ROWS[name].plan, training, prepared, recipe, whole))
-        print(line(name, read_json(path)), flush=True)
+        print(line(path.stem, read_json(path)), flush=True)
 
 
-def retraining(run: Path, recipe: Recipe, prepared: Prepared, row: Row, out: Path) -> Retraining:
-    """What the student of a run was distilled by, for fewer epochs."""
+def retraining(run: Path, recipe: Recipe, prepared: Prepared, row: Row, out: Path, *, by_run: bool) -> Retraining:
+    """As the student of a run was trained, for fewer epochs."""
     train = recipe.student.train.with_changes(
         epochs=row.epochs, patience=row.epochs, learning_rate=row.learning_rate, schedule="cosine"
     )
@@ -96,8 +105,8 @@ def retraining(run: Path, recipe: Recipe, prepared: Prepared, row: Row, out: Pat
         prepared.split.train,
         validator(prepared, recipe.evaluate),
         train,
-        knowledge=Knowledge.open(run / "knowledge"),
-        distil=recipe.distil,
+        knowledge=Knowledge.open(run / "knowledge") if by_run else "itself",
+        distil=recipe.distil if by_run else None,
         quiet=False,
         checkpoints=out / "checkpoints",
     )

@@ -46,6 +46,7 @@ def test_a_budget_that_nothing_meets_names_the_nearest(command, copied):
         (["--max-size", "1 stone"], "expected a number and a unit, such as 1MB"),
         (["--max-loss", "1%", "--by", "luck"], "by: Input should be 'shown' or 'mean'"),
         (["--max-loss", "1"], "expected a share below all, such as 1% or 0.01"),
+        (["--max-size", "1MB", "--teacher", "everybody"], "--teacher 'everybody' is unknown; choose itself, or run"),
         (["--max-size", "1MB", "--prefer", "beauty"], "--prefer 'beauty' is unknown; choose quality, size, latency"),
     ],
 )

@@ -7,9 +7,11 @@ import torch
 from pydantic import TypeAdapter
 
 from distilrec.compress.methods import Compression, Retraining, compress, method_kinds
+from distilrec.compress.prune_layers import PruneLayers
+from distilrec.compress.prune_weights import PruneWeights
 from distilrec.compress.quantise import Quantise
-from distilrec.compress.retraining import Retrain
-from distilrec.distil.settings import TrainSettings
+from distilrec.compress.retraining import Retrain, with_teacher
+from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.errors import DataError, SettingsError
 from distilrec.models.ease import EASE
 from distilrec.models.students import build_student, preset
@@ -18,6 +20,7 @@ from distilrec.types import Batch, Ragged
 
 N_ITEMS = 12
 WALKS = Ragged.of([[(start + step) % N_ITEMS for step in range(4)] for start in range(N_ITEMS)] * 4)
+EVERY_ITEM = Batch.of([[item] for item in range(N_ITEMS)])
 ITEMS = pl.DataFrame({"item_id": list(range(N_ITEMS)), "train_count": [16] * N_ITEMS})
 
 
@@ -65,6 +68,53 @@ def test_methods_follow_one_another():
     small = compress(student(), [Retrain(), Quantise()], training())
     assert [done["kind"] for done in small.about["compressed"]] == ["retrain", "quantise"]
     assert small.packed.forms["table.weight"].form == "int8"
+
+
+def loud_student(**changes):
+    """One whose every part shows in its answers."""
+    first = student(dropout=0.0, **changes)
+    for parameter in first.model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return first
+
+
+def far_from(first):
+    """A validation that likes what answers as the first model did."""
+    wanted = first.model.scores(EVERY_ITEM)
+    return lambda model: -float(((model.scores(EVERY_ITEM) - wanted) ** 2).mean())
+
+
+def test_a_model_that_is_its_own_teacher_answers_more_like_it_did_before_it_was_pruned():
+    first = loud_student()
+    before = first.model.state()
+    own = training(knowledge="itself", distil=DistilSettings(alpha=1.0), validate=far_from(first))
+    told = compress(first, [PruneWeights(share=0.6)], own).about["compressed"][0]
+    assert told["score_after"] > 0.8 * told["score_before"]  # both are below 0
+    for name, array in first.model.state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_its_own_teacher_is_the_model_as_it_was_before_the_first_method():
+    first = loud_student(blocks=2)
+    own = training(knowledge="itself", distil=DistilSettings(alpha=1.0), validate=far_from(first))
+    shallow = PruneLayers(keep=1, retrain=False)
+    after_both = compress(first, [shallow, Retrain()], own).about["compressed"][1]
+    assert after_both["score_after"] > after_both["score_before"]  # what was pruned has something to learn
+    alone = compress(first, [shallow], own)
+    nothing_left = compress(alone, [Retrain()], training(knowledge="itself", validate=far_from(alone)))
+    assert nothing_left.about["compressed"][1]["score_before"] == 0  # it answers as itself from the start
+
+
+def test_what_a_model_is_told_of_itself_is_as_long_as_its_catalogue_allows_and_drops_no_units():
+    told = with_teacher(training(knowledge="itself"), student())
+    (order,) = told.distil.losses
+    assert (told.distil.alpha, order.kind, order.top, told.dropout) == (1.0, "relaxed_ranking", 6, False)
+    assert compress(student(), [Retrain()], training(knowledge="itself")).model.settings.dropout == 0.2
+
+
+def test_a_model_that_is_no_student_is_rounded_beside_a_training_that_it_does_not_need():
+    ease = Recommender(EASE.fit(WALKS, n_items=N_ITEMS), ITEMS)
+    assert compress(ease, [Quantise()], training(knowledge="itself")).packed.forms
 
 
 def test_a_method_that_trains_asks_for_what_it_trains_with():

@@ -3,6 +3,8 @@
 Where it applies, the first model stays as it was, and the new one scores, is saved, loaded and weighed as it is.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -151,3 +153,11 @@ def test_infinity_is_refused(method):
         first.model.table.weight[3, 2] = torch.inf
     with pytest.raises(SettingsError, match=r"table\.weight holds NaN or infinity, which nothing compresses"):
         compress(Recommender(first.model, ITEMS), [settings(method)], training())
+
+
+@pytest.mark.parametrize("kind", student_kinds())
+def test_every_student_can_be_its_own_teacher(kind):
+    own = replace(training(), knowledge="itself")
+    small = compress(student(kind), [settings("quantise_aware")], own)
+    assert small.about["compressed"][0]["epochs"] == 1
+    assert np.isfinite(small.model.scores(BATCH)).all()

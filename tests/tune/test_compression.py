@@ -183,19 +183,30 @@ def test_only_one_step_is_tried_where_that_is_asked(copied):
 def test_an_artefact_with_its_data_and_knowledge_is_compressed_like_a_run(finished, tmp_path):
     run = finished.folder
     subject = subject_of(run / "artefact", data=run / "data", knowledge=[run / "knowledge"], epochs=1)
-    assert subject.knowledge.digest() == subject_of(run).knowledge.digest()
+    assert subject.knowledge.digest() == subject_of(run, teacher="run").knowledge.digest()
     found = search(subject, tmp_path / "out", Search(Budget(loss=0.5), trainings=0), quiet=True, say=str)
     assert found.choice.point is not None
 
 
-def test_training_goes_on_for_a_quarter_of_the_epochs(finished):
+def test_points_are_taught_by_the_student_itself_unless_its_teacher_is_asked_for(finished):
+    run = finished.folder
+    itself, by_run = subject_of(run), subject_of(run, teacher="run")
+    alone = subject_of(run / "artefact", data=run / "data")
+    assert (itself.knowledge, itself.distil, alone.knowledge, alone.distil) == ("itself", None, "itself", None)
+    assert by_run.distil is not None
+    assert points.what_decides(itself)["training"] != points.what_decides(by_run)["training"]
+    with pytest.raises(SettingsError, match="is a model without its run; give what its teacher said: --knowledge"):
+        subject_of(run / "artefact", data=run / "data", teacher="run")
+
+
+def test_training_goes_on_for_three_eighths_of_the_epochs(finished):
     assert subject_of(finished.folder).train.epochs == 1  # of 2, and never none
     assert subject_of(finished.folder, epochs=7).train.epochs == 7
 
 
 def test_what_is_only_rounded_is_trained_in_smaller_steps(finished):
     subject, rungs = subject_of(finished.folder), {rung.name: rung.trained() for rung in ladder_of(finished)}
-    for name, step in (("int4 table", 0.1), ("codebooks of 2", 1.0), ("width 4, int8", 1.0)):
+    for name, step in (("int4 table", 0.15), ("codebooks of 2", 1.0), ("width 4, int8", 1.0)):
         trained = points.retraining_of(subject, rungs[name].step, finished.folder, quiet=True).train
         assert trained.learning_rate == pytest.approx(step * 0.001)
 

@@ -12,6 +12,7 @@ from distilrec.errors import SettingsError
 
 if TYPE_CHECKING:  # only needed once the command runs
     from distilrec.compress.budget import Preference
+    from distilrec.tune.subject import Teacher as WhoTeaches
 
 _PREFERENCES: tuple[Preference, ...] = ("quality", "size", "latency", "energy")
 _BUDGET, _TRIED, _ARTEFACT = "Budget, one limit at least", "What is tried", "Of an artefact instead of a run"
@@ -62,7 +63,14 @@ Everything = Annotated[
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option(min=1, help="Of each training; a quarter of the student's when left out.", rich_help_panel=_TRIED),
+    typer.Option(min=1, help="Of each training; three eighths of the student's when left out.", rich_help_panel=_TRIED),
+]
+Teacher = Annotated[
+    str,
+    typer.Option(
+        help="Whom a student that is trained again learns from: itself, as it was, or the run, as it did before.",
+        rich_help_panel=_TRIED,
+    ),
 ]
 Data = Annotated[Path | None, typer.Option(help="The prepared data.", rich_help_panel=_ARTEFACT)]
 KnowledgeFolders = Annotated[
@@ -87,6 +95,7 @@ def compress(
     trainings: Trainings = None,
     everything: Everything = False,
     epochs: Epochs = None,
+    teacher: Teacher = "itself",
     data: Data = None,
     knowledge: KnowledgeFolders = None,
     out: Out = None,
@@ -111,7 +120,7 @@ def compress(
     wanted = _preference(prefer)
     if out is None and not (run / "recipe.yaml").is_file() and run.is_dir():
         raise SettingsError(f"{run} is no run's folder, so say where points go: --out FOLDER")
-    subject = subject_of(run, data=data, knowledge=knowledge or (), epochs=epochs)
+    subject = subject_of(run, data=data, knowledge=knowledge or (), epochs=epochs, teacher=_teacher(teacher))
     own = tuple(read_candidates(candidates, ladder(subject.recommender))) if candidates is not None else ()
     energy = parse(EnergySettings, {"watts_per_core": watts_per_core}, where="options")
     told = Search(budget, wanted, own, only, everything, trainings, energy)
@@ -129,3 +138,11 @@ def _preference(text: str | None) -> Preference | None:
         if text == known:
             return known
     raise SettingsError(f"--prefer {text!r} is unknown; choose {', '.join(_PREFERENCES)}")
+
+
+def _teacher(text: str) -> WhoTeaches:
+    if text == "itself":
+        return "itself"
+    if text == "run":
+        return "run"
+    raise SettingsError(f"--teacher {text!r} is unknown; choose itself, or run")

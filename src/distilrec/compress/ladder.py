@@ -25,7 +25,7 @@ from distilrec.storage import Codebooks, Int4, Int8, LowRank
 FIRST = "uncompressed"
 _TRAINED = "trained again"
 _GROUP = 16
-_MILD_STEP = 0.1  # larger ones undo what a finished student knows faster than it learns to live with rounding
+_MILD_STEP = 0.15  # larger ones undo what a finished student knows faster than it learns to live with rounding
 _NAME = re.compile(r"[\w ,.+-]{1,80}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from distilrec.config import Settings
 from distilrec.data.batches import Windows
 from distilrec.distil.loop import Validate, train
 from distilrec.distil.settings import DistilSettings, TrainSettings
+from distilrec.distil.terms.ranking import RelaxedRankingSettings
 from distilrec.errors import SettingsError
 from distilrec.files import sha256_of_arrays, sha256_of_value
 from distilrec.knowledge import KnowledgeSource
@@ -26,6 +27,7 @@ from distilrec.recommender import Recommender
 from distilrec.seeding import derive_seed
 from distilrec.storage import Alias, Form, Packed
 from distilrec.storage.form import Array
+from distilrec.teach.teacher import as_teacher
 from distilrec.types import FloatArray, Ragged
 
 
@@ -39,10 +41,12 @@ class Retraining:
     """A score of a model on validation, higher is better: `run.stages.validator`."""
     train: TrainSettings = field(default_factory=TrainSettings)
     """How it is trained; its seed is made from this one's."""
-    knowledge: KnowledgeSource | None = None
-    """A teacher's, of the same sequences; none trains without a teacher."""
+    knowledge: KnowledgeSource | Literal["itself"] | None = None
+    """A teacher's, of the same sequences; `itself` is the model that is compressed, as it was before; none trains
+    without a teacher."""
     distil: DistilSettings | None = None
-    """How the student listens to it. What it says of how a student starts has no meaning here."""
+    """How the student listens to it; to itself, unless told otherwise, by soft labels and the order of its own lists
+    (`relaxed_ranking`). What it says of how a student starts has no meaning here."""
     advantage: FloatArray | None = None
     """For `distil.trust.advantage`; `run.advantage` measures it."""
     seed: int = 0
@@ -51,6 +55,8 @@ class Retraining:
     """Whether no progress is shown."""
     checkpoints: Path | None = None
     """A folder where trainings are kept, so that one that was interrupted goes on; none keeps none."""
+    dropout: bool = True
+    """Whether units are dropped; a model that is its own teacher drops none."""
 
 
 class Retrain(Settings):
@@ -104,7 +110,28 @@ def needs_training(recommender: Recommender, settings: Settings, training: Retra
             "sequences and a validation (Retraining)"
         )
     needs_student(recommender, settings)
-    return training
+    return with_teacher(training, recommender)
+
+
+def with_teacher(training: Retraining, recommender: Recommender) -> Retraining:
+    """The same with a teacher that can be asked, where it is told that the model is to be its own.
+
+    A model that learns what it said itself before it was rounded or pruned is asked for what that took from it and for
+    nothing more; labels of the training data would be fitted once more, past the epoch at which the student was best
+    (for language models: LLM-QAT, Liu et al. 2023). Both sides have to read alike for that, so no units are dropped
+    (function matching, Beyer et al., CVPR 2022).
+    """
+    if training.knowledge != "itself":
+        return training
+    whole = as_teacher(student_of(recommender, packed_of(recommender)))
+    return replace(training, knowledge=whole, distil=training.distil or _to_itself(recommender.n_items), dropout=False)
+
+
+def _to_itself(n_items: int) -> DistilSettings:
+    """How a student listens to itself; its lists leave half of a small catalogue below them."""
+    order = RelaxedRankingSettings(kind="relaxed_ranking")
+    order = order.with_changes(top=min(order.top, max(1, n_items // 2)))
+    return DistilSettings(alpha=1.0, losses=(order,) if n_items > 1 else ())
 
 
 def needs_student(recommender: Recommender, settings: Settings) -> None:
@@ -131,9 +158,12 @@ def score_of(
     return training.validate(network)
 
 
-def student_of(recommender: Recommender, packed: Packed) -> ProductForm:
+def student_of(recommender: Recommender, packed: Packed, *, dropout: bool = True) -> ProductForm:
     """The network of the same kind and shape with what `packed` decodes to, to be changed at will."""
-    model = rebuild(recommender.model.kind, recommender.model.settings.model_dump(mode="json"), packed.state())
+    settings = recommender.model.settings.model_dump(mode="json")
+    if not dropout:
+        settings |= {name: 0.0 for name in settings if name.endswith("dropout")}
+    model = rebuild(recommender.model.kind, settings, packed.state())
     assert isinstance(model, ProductForm)
     return model
 
@@ -154,7 +184,7 @@ def trained(
         before: the same arrays before they were rounded, which learning goes on from.
         reassign: whether codes of codebooks are found anew after each epoch, instead of kept.
     """
-    model = student_of(recommender, packed)
+    model = student_of(recommender, packed, dropout=training.dropout)
     _share_layers(model, packed)
     for name, form in packed.forms.items():
         if isinstance(form, Alias):
@@ -209,6 +239,7 @@ def _train(model: ProductForm, training: Retraining, told: str) -> dict[str, Any
         refresh(network)
         return training.validate(network)
 
+    assert training.knowledge != "itself", "with_teacher was not asked"
     start, first = validate(model), _copy(model)
     report = train(
         model,

@@ -81,7 +81,7 @@ def what_decides(subject: Subject) -> dict[str, Any]:
         "evaluate": evaluate,
         "training": {
             "train": subject.train.model_dump(mode="json", exclude={"checkpoint_seconds"}),
-            "knowledge": subject.knowledge.digest() if subject.knowledge is not None else None,
+            "knowledge": "itself" if subject.knowledge == "itself" else subject.knowledge.digest(),
             "distil": subject.distil.model_dump(mode="json") if subject.distil is not None else None,
         },
     }
