@@ -30,6 +30,8 @@ from distilrec.storage.form import Array
 from distilrec.teach.teacher import as_teacher
 from distilrec.types import FloatArray, Ragged
 
+_TO_ITSELF = DistilSettings(alpha=1.0, losses=(RelaxedRankingSettings(kind="relaxed_ranking"),))
+
 
 @dataclass(frozen=True, eq=False)
 class Retraining:
@@ -124,14 +126,7 @@ def with_teacher(training: Retraining, recommender: Recommender) -> Retraining:
     if training.knowledge != "itself":
         return training
     whole = as_teacher(student_of(recommender, packed_of(recommender)))
-    return replace(training, knowledge=whole, distil=training.distil or _to_itself(recommender.n_items), dropout=False)
-
-
-def _to_itself(n_items: int) -> DistilSettings:
-    """How a student listens to itself; its lists leave half of a small catalogue below them."""
-    order = RelaxedRankingSettings(kind="relaxed_ranking")
-    order = order.with_changes(top=min(order.top, max(1, n_items // 2)))
-    return DistilSettings(alpha=1.0, losses=(order,) if n_items > 1 else ())
+    return replace(training, knowledge=whole, distil=training.distil or _TO_ITSELF, dropout=False)
 
 
 def needs_student(recommender: Recommender, settings: Settings) -> None:

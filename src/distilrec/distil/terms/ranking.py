@@ -59,6 +59,8 @@ class RelaxedRankingSettings(OnLists):
 
     kind: Literal["relaxed_ranking"]
     """Which loss this is."""
+    top: int = Field(50, ge=1)
+    """How many of the teacher's best items are looked at; at most half of the catalogue, so that others are left."""
     interesting: int = Field(20, ge=1)
     """How many of the best are drawn at each step, by rank."""
     uninteresting: int = Field(100, ge=1)
@@ -149,9 +151,14 @@ class ListTerm(Term):
         around.needs_soft_labels()
         self.n_items = around.n_items
 
+    @property
+    def longest(self) -> int:
+        """How long lists may be."""
+        return self.n_items
+
     def best(self, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
         """The teacher's best items, their logits, and which are real: [P, K] each."""
-        lists = moment.teacher.lists(min(self.settings.top, self.n_items))
+        lists = moment.teacher.lists(min(self.settings.top, self.longest))
         return lists.items, lists.logits.float(), lists.items >= 0
 
     def random(self, moment: Moment, items: Tensor, n: int) -> Tensor:
@@ -198,6 +205,11 @@ class RelaxedRanking(ListTerm):
     """`relaxed_ranking` of drawn items."""
 
     settings: RelaxedRankingSettings
+
+    @property
+    def longest(self) -> int:
+        """Half of the catalogue: others have to stand below."""
+        return max(1, self.n_items // 2)
 
     def forward(self, moment: Moment) -> Tensor:
         """[P]"""
