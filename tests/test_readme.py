@@ -63,7 +63,7 @@ def test_every_make_target_is_in_the_makefile():
 
 def test_the_recipe_is_a_recipe():
     recipe = parse(Recipe, yaml.safe_load(blocks("yaml")[0]))
-    assert recipe.distil.alpha == 0.7
+    assert (recipe.knowledge.top_k, [loss.kind for loss in recipe.distil.losses]) == (300, ["relaxed_ranking"])
 
 
 def test_every_file_and_folder_that_is_linked_exists():
