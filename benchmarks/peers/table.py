@@ -49,12 +49,15 @@ def sentences(rows: Sequence[Row], theirs: Mapping[str, Figures]) -> list[str]:
     peers = [row for row in rows if row.whose != "DistilRec"]
     found = []
     for peer in peers:
+        if not peer.finished:
+            found.append(f"{peer.name} was cut off before it had learnt all, so nothing is said of who is ahead.")
+            continue
         fitting = [row for row in ours if row.bytes <= peer.bytes]
         if not fitting:
             found.append(f"None of our models here is as small as {peer.name}.")
             continue
         best = max(fitting, key=lambda row: row.evaluations["validation"].mean("ndcg@10"))
-        names = (best.name, peer.name if peer.finished else f"{peer.name} ({UNFINISHED})")
+        names = (best.name, peer.name)
         told = compare(best.evaluations["test"], peer.evaluations["test"], metric="ndcg@10", names=names).sentence()
         found.append(f"Of our models no larger than {peer.name}, the best on validation: {told}.")
     for judge, most in differences(rows, theirs).items():

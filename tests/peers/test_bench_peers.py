@@ -106,6 +106,7 @@ def test_other_settings_train_anew_and_a_training_that_was_cut_off_is_marked(ben
     assert "unfinished" not in bench("--ours")
     said = bench("--ours", finished=False)
     assert "peers/als: started" in said
+    assert "Popular was cut off before it had learnt all, so nothing is said of who is ahead." in said
     assert "| 2 of 3, unfinished |" in (tmp_path / "benchmarks" / "results" / "peers-beauty.md").read_text()
 
 
