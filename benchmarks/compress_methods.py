@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distilrec.compress.methods import Retraining, compress, settings_of
+from distilrec.compress.methods import Retraining, compress, settings_of, trains
 from distilrec.compress.steps import packed_of
-from distilrec.config import parse
+from distilrec.config import Settings, parse
 from distilrec.evaluate.compare import compare
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.files import read_json, write_json
@@ -41,9 +41,9 @@ class Row:
     learning_rate: float = 3e-4  # along a cosine; from 1e-3 a finished student first forgets what it knew
 
     @property
-    def trained(self) -> bool:
-        """Whether one of its methods trains."""
-        return any(step["kind"] != "quantise" and step.get("retrain", True) for step in self.plan)
+    def methods(self) -> list[Settings]:
+        """The settings of what is done, in turn."""
+        return [parse(settings_of(step["kind"]), step) for step in self.plan]
 
 
 ROWS: Mapping[str, Row] = {
@@ -88,11 +88,11 @@ def main() -> None:
     whole = judge(first, prepared, recipe.evaluate, on="validation")
     print(f"{packed_of(first).nbytes():,} bytes of weights, validation NDCG@10 {whole.mean('ndcg@10'):.5f}")
     for name in told.rows:
-        by_run = told.teacher == "run" and ROWS[name].trained
+        by_run = told.teacher == "run" and any(map(trains, ROWS[name].methods))
         path = told.out / f"{name}{' by the run' if by_run else ''}.json"
         if not path.exists():
             training = retraining(told.run, recipe, prepared, ROWS[name], told.out, by_run=by_run)
-            write_json(path, measured(first, ROWS[name].plan, training, prepared, recipe, whole))
+            write_json(path, measured(first, ROWS[name].methods, training, prepared, recipe, whole))
         print(line(path.stem, read_json(path)), flush=True)
 
 
@@ -113,11 +113,15 @@ def retraining(run: Path, recipe: Recipe, prepared: Prepared, row: Row, out: Pat
 
 
 def measured(
-    first: Recommender, plan: Plan, training: Retraining, prepared: Prepared, recipe: Recipe, whole: Evaluation
+    first: Recommender,
+    methods: Sequence[Settings],
+    training: Retraining,
+    prepared: Prepared,
+    recipe: Recipe,
+    whole: Evaluation,
 ) -> dict[str, Any]:
     """One row: bytes of the weights as a share of the first's, quality and how sure it is that it differs."""
     began = time.monotonic()
-    methods = [parse(settings_of(step["kind"]), step) for step in plan]
     small = compress(first, methods, training)
     found = judge(small, prepared, recipe.evaluate, on="validation")
     paired = compare(found, whole)

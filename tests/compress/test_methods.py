@@ -6,11 +6,13 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
+from distilrec.compress import retraining
 from distilrec.compress.methods import Compression, Retraining, compress, method_kinds
 from distilrec.compress.prune_layers import PruneLayers
 from distilrec.compress.prune_weights import PruneWeights
 from distilrec.compress.quantise import Quantise
-from distilrec.compress.retraining import Retrain, with_teacher
+from distilrec.compress.retraining import Retrain
+from distilrec.distil.loop import train
 from distilrec.distil.settings import DistilSettings, TrainSettings
 from distilrec.errors import DataError, SettingsError
 from distilrec.models.ease import EASE
@@ -105,11 +107,24 @@ def test_its_own_teacher_is_the_model_as_it_was_before_the_first_method():
     assert nothing_left.about["compressed"][1]["score_before"] == 0  # it answers as itself from the start
 
 
-def test_a_model_listens_to_its_own_order_and_drops_no_units():
-    told = with_teacher(training(knowledge="itself"), student())
-    (order,) = told.distil.losses
-    assert (told.distil.alpha, order.kind, told.dropout) == (1.0, "relaxed_ranking", False)
+def test_a_model_listens_to_its_own_order_and_drops_no_units(monkeypatch):
+    seen = []
+
+    def spied(model, windows, **given):
+        seen.append((model.settings.dropout, model.settings.embedding_dropout, given["distil"]))
+        return train(model, windows, **given)
+
+    monkeypatch.setattr(retraining, "train", spied)
     assert compress(student(), [Retrain()], training(knowledge="itself")).model.settings.dropout == 0.2
+    ((dropout, embedding_dropout, distil),) = seen
+    (order,) = distil.losses
+    assert (distil.alpha, order.kind, dropout, embedding_dropout) == (1.0, "relaxed_ranking", 0, 0)
+
+
+def test_nobody_is_asked_where_nothing_is_trained(monkeypatch):
+    monkeypatch.setattr(retraining, "as_teacher", lambda _: pytest.fail("a teacher was made and not needed"))
+    shallow = PruneLayers(keep=1, retrain=False)
+    assert compress(student(blocks=2), [shallow, Quantise()], training(knowledge="itself")).packed.forms
 
 
 def test_a_model_that_is_no_student_is_rounded_beside_a_training_that_it_does_not_need():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:  # only needed once the command runs
     from distilrec.compress.budget import Preference
     from distilrec.tune.subject import Teacher as WhoTeaches
 
+Choice = TypeVar("Choice", bound=str)
 _PREFERENCES: tuple[Preference, ...] = ("quality", "size", "latency", "energy")
+_TEACHERS: tuple[WhoTeaches, ...] = ("itself", "run")
 _BUDGET, _TRIED, _ARTEFACT = "Budget, one limit at least", "What is tried", "Of an artefact instead of a run"
 
 Run = Annotated[Path, typer.Argument(help="A run's folder, whose distilled student is compressed, or an artefact.")]
@@ -117,10 +119,12 @@ def compress(
     from distilrec.tune.subject import subject_of
 
     budget = budget_from(size=max_size, latency_ms=max_latency_ms, energy=max_energy, loss=max_loss, by=by)
-    wanted = _preference(prefer)
+    wanted = _one_of(_PREFERENCES, prefer, "--prefer") if prefer is not None else None
     if out is None and not (run / "recipe.yaml").is_file() and run.is_dir():
         raise SettingsError(f"{run} is no run's folder, so say where points go: --out FOLDER")
-    subject = subject_of(run, data=data, knowledge=knowledge or (), epochs=epochs, teacher=_teacher(teacher))
+    subject = subject_of(
+        run, data=data, knowledge=knowledge or (), epochs=epochs, teacher=_one_of(_TEACHERS, teacher, "--teacher")
+    )
     own = tuple(read_candidates(candidates, ladder(subject.recommender))) if candidates is not None else ()
     energy = parse(EnergySettings, {"watts_per_core": watts_per_core}, where="options")
     told = Search(budget, wanted, own, only, everything, trainings, energy)
@@ -131,18 +135,8 @@ def compress(
         show_test(*judge_once(found, subject))
 
 
-def _preference(text: str | None) -> Preference | None:
-    if text is None:
-        return None
-    for known in _PREFERENCES:
+def _one_of(choices: tuple[Choice, ...], text: str, option: str) -> Choice:
+    for known in choices:
         if text == known:
             return known
-    raise SettingsError(f"--prefer {text!r} is unknown; choose {', '.join(_PREFERENCES)}")
-
-
-def _teacher(text: str) -> WhoTeaches:
-    if text == "itself":
-        return "itself"
-    if text == "run":
-        return "run"
-    raise SettingsError(f"--teacher {text!r} is unknown; choose itself, or run")
+    raise SettingsError(f"{option} {text!r} is unknown; choose {', '.join(choices[:-1])}, or {choices[-1]}")

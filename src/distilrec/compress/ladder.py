@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from distilrec.compress.methods import Compression
+from distilrec.compress.methods import Compression, trains
 from distilrec.compress.prune_items import PruneItems
 from distilrec.compress.prune_layers import PruneLayers
 from distilrec.compress.prune_units import PruneUnits
@@ -166,8 +166,7 @@ def read_candidates(path: Path, known: Sequence[Rung]) -> list[Candidate]:
 def _candidate(name: str, methods: object, path: Path) -> Candidate:
     values: Mapping[str, object] = {"methods": methods}
     checked = parse(_Listed, values, where=f"{path}: {name}").methods
-    trains = any(getattr(one, "retrain", getattr(one, "kind", "") != "quantise") for one in checked)
-    return Candidate(name, checked, trained=trains)
+    return Candidate(name, checked, trained=any(map(trains, checked)))
 
 
 class _Listed(Settings):

@@ -16,7 +16,7 @@ from distilrec.compress.prune_weights import PruneWeights, prune_weights
 from distilrec.compress.prune_width import PruneWidth, prune_width
 from distilrec.compress.quantise import Quantise, quantise
 from distilrec.compress.quantise_aware import QuantiseAware, quantise_aware
-from distilrec.compress.retraining import Retrain, Retraining, retrain, with_teacher
+from distilrec.compress.retraining import Retrain, Retraining, begun_with, retrain
 from distilrec.compress.share import (
     CodebookTable,
     HashedTable,
@@ -28,7 +28,6 @@ from distilrec.compress.share import (
 )
 from distilrec.config import Settings, tag_by_kind
 from distilrec.errors import SettingsError
-from distilrec.models.students import student_kinds
 from distilrec.recommender import Recommender
 
 __all__ = ["Compression", "Retraining", "compress", "method_kinds", "settings_of"]
@@ -101,6 +100,11 @@ def settings_of(kind: str) -> type[Settings]:
     return found[kind]
 
 
+def trains(settings: Settings) -> bool:
+    """Whether a method trains the model, as it is told."""
+    return bool(getattr(settings, "retrain", getattr(settings, "kind", "") != "quantise"))
+
+
 def compress(recommender: Recommender, methods: Sequence[Settings], training: Retraining | None = None) -> Recommender:
     """Apply methods one after another.
 
@@ -119,8 +123,8 @@ def compress(recommender: Recommender, methods: Sequence[Settings], training: Re
             model holds NaN or infinity.
     """
     _refuse_infinite(recommender)
-    if training is not None and recommender.model.kind in student_kinds():
-        training = with_teacher(training, recommender)  # which may be itself, as it is before the first method
+    if training is not None:
+        training = begun_with(training, recommender)
     for settings in methods:
         method = _METHODS.get(type(settings))
         if method is None:

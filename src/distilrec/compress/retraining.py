@@ -57,8 +57,8 @@ class Retraining:
     """Whether no progress is shown."""
     checkpoints: Path | None = None
     """A folder where trainings are kept, so that one that was interrupted goes on; none keeps none."""
-    dropout: bool = True
-    """Whether units are dropped; a model that is its own teacher drops none."""
+    first: Recommender | None = None
+    """The model that is `itself`: as it was before the first method, which sets it."""
 
 
 class Retrain(Settings):
@@ -112,10 +112,15 @@ def needs_training(recommender: Recommender, settings: Settings, training: Retra
             "sequences and a validation (Retraining)"
         )
     needs_student(recommender, settings)
-    return with_teacher(training, recommender)
+    return begun_with(training, recommender)
 
 
-def with_teacher(training: Retraining, recommender: Recommender) -> Retraining:
+def begun_with(training: Retraining, recommender: Recommender) -> Retraining:
+    """The same, knowing the model that it began with."""
+    return training if training.first is not None else replace(training, first=recommender)
+
+
+def _with_teacher(training: Retraining, recommender: Recommender) -> Retraining:
     """The same with a teacher that can be asked, where it is told that the model is to be its own.
 
     A model that learns what it said itself before it was rounded or pruned is asked for what that took from it and for
@@ -125,8 +130,9 @@ def with_teacher(training: Retraining, recommender: Recommender) -> Retraining:
     """
     if training.knowledge != "itself":
         return training
-    whole = as_teacher(student_of(recommender, packed_of(recommender)))
-    return replace(training, knowledge=whole, distil=training.distil or _TO_ITSELF, dropout=False)
+    first = training.first or recommender
+    whole = as_teacher(student_of(first, packed_of(first)))
+    return replace(training, knowledge=whole, distil=training.distil or _TO_ITSELF)
 
 
 def needs_student(recommender: Recommender, settings: Settings) -> None:
@@ -179,7 +185,7 @@ def trained(
         before: the same arrays before they were rounded, which learning goes on from.
         reassign: whether codes of codebooks are found anew after each epoch, instead of kept.
     """
-    model = student_of(recommender, packed, dropout=training.dropout)
+    model = student_of(recommender, packed, dropout=training.knowledge != "itself")
     _share_layers(model, packed)
     for name, form in packed.forms.items():
         if isinstance(form, Alias):
@@ -187,7 +193,7 @@ def trained(
         owner, leaf = _owner(model, name)
         table = (before or packed).array(name) if reassign else None
         learn_in_form(owner, leaf, form, _plain(name, form, packed, before), latent=table)
-    facts = _train(model, training, _told(packed, before, reassign))
+    facts = _train(model, _with_teacher(training, recommender), _told(packed, before, reassign))
     return _packed(model, packed), facts
 
 
@@ -234,7 +240,7 @@ def _train(model: ProductForm, training: Retraining, told: str) -> dict[str, Any
         refresh(network)
         return training.validate(network)
 
-    assert training.knowledge != "itself", "with_teacher was not asked"
+    assert training.knowledge != "itself", "it has become a teacher that can be asked"
     start, first = validate(model), _copy(model)
     report = train(
         model,
