@@ -32,11 +32,11 @@ heard, folder, settings = read(Path(sys.argv[1])), Path(sys.argv[2]), json.loads
 counts = np.bincount(np.concatenate(heard.train), minlength=heard.n_items).astype(np.float32)
 items, known = counts[:, None], counts > 0
 ones = {split: np.ones((len(getattr(heard, split).users), 1), np.float32) for split in ("validation", "test")}
-(folder / "epoch-2").mkdir()
+(folder / "epoch-2").mkdir(exist_ok=True)
 write_vectors(folder / "epoch-2", items, known, ones)
 score = ndcg_at_10(ones["validation"], items, heard.validation)
 write_report(folder, parameters=heard.n_items, library="Popular 1.0", answers="epoch-2", epochs=3, best_epoch=2,
-             seconds=6.0, validation=[0.0, score, 0.0], finished=settings["finished"])
+             seconds=6.0, validation=[0.0, score, 0.0], finished=settings["minutes"] >= settings["needs"])
 """
 
 
@@ -54,8 +54,8 @@ def bench(small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(side_by_side, "THEIRS", theirs)
     monkeypatch.setattr(side_by_side, "python_of", lambda name, folder: Path(sys.executable))
 
-    def call(*options, finished=True):
-        peer = Peer("Popular", "implicit", ("popularity.py", "files.py"), {"beauty": {"finished": finished}}, "here")
+    def call(*options, needs=0):
+        peer = Peer("Popular", "implicit", ("popularity.py", "files.py"), {"beauty": {"needs": needs}}, "here")
         monkeypatch.setitem(PEERS, "als", peer)
         side_by_side.main(["beauty", "--peers", "als", "--without-their-metrics", *options])
         return capsys.readouterr().out
@@ -102,12 +102,21 @@ def test_students_of_a_proof_are_called_by_their_cells(bench, finished, tmp_path
     assert "| beauty/cells/another/trained | DistilRec |" in page
 
 
-def test_other_settings_train_anew_and_a_training_that_was_cut_off_is_marked(bench, tmp_path):
-    assert "unfinished" not in bench("--ours")
-    said = bench("--ours", finished=False)
-    assert "peers/als: started" in said
+def test_other_settings_train_anew(bench):
+    assert "peers/als: started" in bench("--ours")
+    assert "peers/als: started" in bench("--ours", needs=1)
+
+
+def test_a_training_whose_minutes_are_over_is_marked_and_gone_on_with(bench, tmp_path):
+    page = tmp_path / "benchmarks" / "results" / "peers-beauty.md"
+    said = bench("--ours", "--minutes", "4", needs=5)
+    assert "peers/als: 3 epochs, not all it can learn; the same command goes on" in said
     assert "Popular was cut off before it had learnt all, so nothing is said of who is ahead." in said
-    assert "| 2 of 3, unfinished |" in (tmp_path / "benchmarks" / "results" / "peers-beauty.md").read_text()
+    assert "| 2 of 3, unfinished |" in page.read_text()
+    said = bench("--ours", "--minutes", "5", needs=5)
+    assert "peers/als: resumed" in said
+    assert "cut off" not in said
+    assert "unfinished" not in page.read_text()
 
 
 def test_print_trains_nothing(bench):

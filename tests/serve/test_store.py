@@ -3,12 +3,13 @@
 import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import sqlalchemy as sql
 
 from distilrec.errors import SettingsError, StorageError
-from distilrec.serve.store.connect import open_engine
+from distilrec.serve.store.connect import _log_ahead, open_engine
 from distilrec.serve.store.events import Store, StoredEvent, StoreUnavailableError
 from distilrec.serve.store.schema import STEPS, migrate
 
@@ -71,12 +72,38 @@ def test_a_forgotten_user_leaves_the_others(store):
 
 
 def test_two_servers_may_start_at_once_on_an_empty_database(address):
-    stores = [Store(address) for _ in range(4)]
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(Store.prepare, stores))
+    stores, together = [Store(address) for _ in range(8)], Barrier(8)
+
+    def start(store):
+        together.wait()
+        store.prepare()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(start, stores))
     assert stores[0].append(events(1)) == {"e1"}
     for one in stores:
         one.close()
+
+
+def test_a_file_that_is_busy_for_a_moment_is_asked_again_and_one_that_is_broken_is_not(tmp_path):
+    refusals = [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY]  # one a call, until none is left
+
+    class Reluctant(sqlite3.Connection):
+        def execute(self, statement):
+            if refusals:
+                error = sqlite3.OperationalError("refused")
+                error.sqlite_errorcode = refusals.pop(0)
+                raise error
+            return super().execute(statement)
+
+    connection = sqlite3.connect(tmp_path / "events.db", factory=Reluctant)
+    _log_ahead(connection)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    refusals += [sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CORRUPT]
+    with pytest.raises(sqlite3.OperationalError, match="refused"):
+        _log_ahead(connection)
+    assert refusals == [sqlite3.SQLITE_CORRUPT]
+    connection.close()
 
 
 def test_a_later_version_is_reached_from_an_earlier_one_with_what_it_holds(address, store):

@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +27,30 @@ def main() -> None:
     heard, folder, settings = read(Path(sys.argv[1])), Path(sys.argv[2]), json.loads(sys.argv[3])
     torch.set_num_threads(settings["threads"])
     trainer, loader, dataset = build(heard, settings)
-    curve = Curve(
-        heard,
-        folder,
-        patience=settings["patience"],
-        seconds=settings["minutes"] * 60,
-        facts={
-            "parameters": sum(p.numel() for p in trainer.model.parameters()),
-            "library": "RecBole 1.2.1",
-            "settings": settings,
-        },
-    )
-    numbers = rows_of(dataset, heard.n_items)
-    for epoch in range(settings["epochs"]):
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    curve = Curve(heard, folder, settings, parameters=parameters, library="RecBole 1.2.1")
+    parts = {"model": trainer.model, "optimizer": trainer.optimizer, "order": Order(loader.generator)}
+    curve.resume(parts)
+    numbers, stop = rows_of(dataset, heard.n_items), curve.over()
+    while not stop:
         began = time.perf_counter()
-        trainer._train_epoch(loader, epoch)
-        if curve.add(time.perf_counter() - began, lambda: vectors_of(trainer.model, heard, numbers)):
-            return
-    curve.end()
+        trainer._train_epoch(loader, 0)
+        stop = curve.add(time.perf_counter() - began, lambda: vectors_of(trainer.model, heard, numbers), parts)
+
+
+@dataclass(frozen=True)
+class Order:
+    """The state of what shuffles RecBole's batches."""
+
+    generator: torch.Generator
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """What to keep."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Take it back."""
+        self.generator.set_state(state["generator"])
 
 
 def build(heard: Heard, settings: dict[str, Any]) -> tuple[Trainer, TrainDataLoader, Any]:

@@ -22,18 +22,29 @@ class Judge(Callback):
     """Validates after every epoch, and stops. RecTools trains with a copy of it, and of what it holds."""
 
     def __init__(self, curve: Curve, vectors: Any) -> None:  # noqa: ANN401  (a function of the module)
-        self.curve, self.vectors = curve, vectors
+        self.curve, self.vectors, self.begun = curve, vectors, False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Go on where an earlier process stopped, and start the clock."""
+        if not self.begun:  # and no sooner: RecTools draws its first weights after the callbacks' `on_train_start`
+            self.begun = True
+            self.curve.resume(_parts(trainer, pl_module))
+            trainer.should_stop = self.curve.over()
         self.began = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> int | None:  # noqa: ANN401
+        """-1 ends an epoch that should not have begun: Lightning begins one whatever was said before."""
+        return -1 if trainer.should_stop else None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock, then validate."""
-        seconds = time.perf_counter() - self.began
-        trainer.should_stop = self.curve.add(seconds, lambda: self.vectors(pl_module.torch_model))
-        if trainer.current_epoch + 1 == trainer.max_epochs:
-            self.curve.end()
+        if not trainer.should_stop:
+            seconds, parts = time.perf_counter() - self.began, _parts(trainer, pl_module)
+            trainer.should_stop = self.curve.add(seconds, lambda: self.vectors(pl_module.torch_model), parts)
+
+
+def _parts(trainer: Trainer, module: LightningModule) -> dict[str, Any]:
+    return {"model": module.torch_model, "optimizer": trainer.optimizers[0]}
 
 
 def main() -> None:
@@ -49,16 +60,10 @@ def main() -> None:
 
     model._build_model_from_dataset(dataset)  # to count parameters; fit builds it again
     parameters = sum(p.numel() for p in model.torch_model.parameters())
-    curve = Curve(
-        heard,
-        folder,
-        patience=settings["patience"],
-        seconds=settings["minutes"] * 60,
-        facts={"parameters": parameters, "library": "RecTools 0.19.0", "settings": settings},
-    )
+    curve = Curve(heard, folder, settings, parameters=parameters, library="RecTools 0.19.0")
     seed_everything(settings["seed"], verbose=False)
     model._trainer = Trainer(
-        max_epochs=settings["epochs"],
+        max_epochs=settings["epochs"],  # at most: the curve knows how many there were before
         accelerator="cpu",
         devices=1,
         logger=False,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +56,22 @@ def _sqlite(url: sql.URL) -> sql.Engine:
 
 def _set_up_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401  (the driver's)
     connection.isolation_level = None  # the driver begins nothing by itself; `_begin_sqlite` does
-    for line in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", f"busy_timeout={_WAIT_SECONDS * 1000}"):
+    _log_ahead(connection)
+    for line in ("synchronous=FULL", "secure_delete=ON", f"busy_timeout={_WAIT_SECONDS * 1000}"):
         connection.execute(f"PRAGMA {line}").close()
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Write ahead into a log. Of several who ask this of a new file, SQLite refuses some at once, without its wait."""
+    until = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(random.uniform(0.001, 0.02))
 
 
 def _begin_sqlite(connection: sql.Connection) -> None:
