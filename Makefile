@@ -13,7 +13,7 @@ TORCH_FROM = $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check bench soak audit image-check docs constraints clean
 .PHONY: bench-train bench-evaluate bench-evaluate-speed bench-evaluate-large bench-encode bench-teachers bench-quality
-.PHONY: bench-distil bench-extract bench-large bench-compress bench-compress-methods bench-peers bench-peers-speed bench-judges
+.PHONY: bench-distil bench-extract bench-large bench-compress bench-compress-methods bench-peers bench-peers-speed bench-peers-epochs bench-judges
 .PHONY: bench-search bench-runtime bench-request bench-serve
 
 help: ## Show these lines
@@ -78,6 +78,9 @@ bench-judges: $(VENV)/.dev ## Our models judged by RecBole, RecTools and ranx be
 
 bench-peers-speed: $(VENV)/.dev ## Seconds an epoch of the same SASRec in RecTools, RecBole and here, in turns
 	$(BIN)/python benchmarks/peers/training_speed.py $(ARGS)
+
+bench-peers-epochs: $(VENV)/.dev ## What the same SASRec has learnt after equal epochs there and here (an hour; resumes)
+	$(BIN)/python benchmarks/peers/equal_epochs.py $(ARGS)
 
 bench-compress: $(VENV)/.dev ## Every compression side by side: bytes, time, energy, quality; ARGS="runs/beauty --max-size 1MB"
 	$(BIN)/python benchmarks/compress.py $(ARGS)

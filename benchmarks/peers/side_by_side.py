@@ -67,27 +67,14 @@ class SideBySide:
         self.heard = self.folder.stage("heard", told, lambda f: write_sequences(self.prepared, f))
 
     def train(self, name: str) -> None:
-        """Train a peer unless it was, or go on with it.
-
-        Raises:
-            CutOff: it has not learnt all, and its minutes are over.
-        """
+        """Train a peer unless it was, or go on with it; raise `CutOff` as `run_peer` does."""
         peer = PEERS[name]
         settings = {**peer.settings[self.data], "seed": 0}
         inputs = {"heard": digest_of_stage(self.heard), "settings": settings, **code_of(peer)}
 
-        def work(folder: Path) -> None:
-            python = python_of(peer.environment, self.options.venvs)
-            places = [str(path.absolute()) for path in (python, THEIRS / peer.scripts[0], self.heard, folder)]
-            given = {"threads": self.options.threads, "minutes": self.options.minutes}  # neither makes another model
-            command = [*places, json.dumps({**settings, **given})]
-            variables = {**environment(self.options.threads), **_KEEP_MEMORY}
-            subprocess.run(command, check=True, env=variables, cwd=folder)  # RecBole leaves logs where it is run
-            report = read_json(folder / "report.json")
-            if not report["finished"]:
-                raise CutOff(f"peers/{name}: {report['epochs']} epochs, not all it can learn; the same command goes on")
-
-        self.folder.stage(f"peers/{name}", inputs, work)
+        self.folder.stage(
+            f"peers/{name}", inputs, lambda folder: run_peer(peer, settings, self.heard, folder, self.options)
+        )
 
     def rows(self) -> list[tuple[Row, Path]]:
         """Everything that can be judged, and where it lies."""
@@ -138,6 +125,23 @@ class SideBySide:
 
         place = self.folder.stage(stage, {"split": self.prepared.split.digest(), **told}, work)
         return {split: Evaluation.load(place / split) for split in SPLITS}
+
+
+def run_peer(peer: Peer, settings: dict[str, Any], heard: Path, folder: Path, options: argparse.Namespace) -> None:
+    """Train a peer in its own environment, into a folder, on so many threads for so many minutes.
+
+    Raises:
+        CutOff: it has not learnt all, and its minutes are over.
+    """
+    python = python_of(peer.environment, options.venvs)
+    places = [str(path.absolute()) for path in (python, THEIRS / peer.scripts[0], heard, folder)]
+    given = {"threads": options.threads, "minutes": options.minutes}  # neither makes another model
+    command = [*places, json.dumps({**settings, **given})]
+    variables = {**environment(options.threads), **_KEEP_MEMORY}
+    subprocess.run(command, check=True, env=variables, cwd=folder)  # RecBole leaves logs where it is run
+    report = read_json(folder / "report.json")
+    if not report["finished"]:
+        raise CutOff(f"{peer.title}: {report['epochs']} epochs are not all it can learn; the same command goes on")
 
 
 def code_of(peer: Peer) -> dict[str, str]:

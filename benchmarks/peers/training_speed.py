@@ -22,6 +22,7 @@ from typing import IO
 
 import torch
 from environment import FOLDER, python_of
+from same_model import LENGTH, NAMES, USERS_A_BATCH, WIDTH, Setup, setups
 from sequences import write_sequences
 from side_by_side import THEIRS, environment
 from table import processor
@@ -33,26 +34,6 @@ from distilrec.distil.loop import train
 from distilrec.distil.settings import TrainSettings
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.run.stages import Prepared
-
-USERS_A_BATCH, LENGTH, WIDTH = 128, 50, 64
-_RECTOOLS = {
-    "n_factors": WIDTH,
-    "n_blocks": 1,
-    "n_heads": 1,
-    "dropout_rate": 0.2,
-    "session_max_len": LENGTH,
-    "batch_size": USERS_A_BATCH,
-}
-_RECBOLE = {
-    "n_layers": 1,
-    "n_heads": 1,
-    "hidden_size": WIDTH,
-    "inner_size": WIDTH,
-    "hidden_dropout_prob": 0.2,
-    "attn_dropout_prob": 0.2,
-    "loss_type": "CE",
-    "MAX_ITEM_LIST_LENGTH": LENGTH,
-}
 
 
 @dataclass
@@ -115,8 +96,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         heard = Path(folder)
         write_sequences(Prepared(interactions, parts), heard)
-        prefixes = round(USERS_A_BATCH * int(windows.positions.sum()) / len(windows))
-        runners = [start(name, heard, prefixes, options) for name in options.peers]
+        told = setups(windows)
+        runners = [start(name, told[name], heard, options) for name in options.peers]
         for runner in runners:
             runner.wait()
         ours = alternate(windows, interactions.n_items, runners, options.epochs)
@@ -125,16 +106,10 @@ def main() -> None:
     print_table(ours, runners)
 
 
-def start(name: str, heard: Path, prefixes: int, options: argparse.Namespace) -> Runner:
+def start(name: str, told: Setup, heard: Path, options: argparse.Namespace) -> Runner:
     """A peer's process, up to where it waits for its first turn."""
-    setups = {
-        "RecTools softmax": ("rectools", {**_RECTOOLS, "loss": "softmax"}, 1),
-        "RecTools sampled softmax": ("rectools", {**_RECTOOLS, "loss": "sampled_softmax", "n_negatives": 256}, 2),
-        "RecBole cross-entropy": ("recbole", {**_RECBOLE, "train_batch_size": prefixes}, 4),
-    }
-    library, model, more = setups[name]
-    settings = {"threads": options.threads, "seed": 0, "steps_a_turn": more * options.steps, "model": model}
-    places = [python_of(f"{library}_training", options.venvs), THEIRS / f"speed_{library}.py", heard]
+    settings = {"threads": options.threads, "seed": 0, "steps_a_turn": told.steps * options.steps, "model": told.model}
+    places = [python_of(f"{told.library}_training", options.venvs), THEIRS / f"speed_{told.library}.py", heard]
     command = [*(str(place.absolute()) for place in places), json.dumps(settings)]
     pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
     process = subprocess.Popen(
@@ -171,10 +146,9 @@ def print_table(ours: list[float], runners: list[Runner]) -> None:
 
 
 def _options() -> argparse.Namespace:
-    names = ["RecTools softmax", "RecTools sampled softmax", "RecBole cross-entropy"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/amazon-beauty"))
-    parser.add_argument("--peers", nargs="+", choices=names, default=names)
+    parser.add_argument("--peers", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--epochs", type=int, default=4, help="of ours, and turns of the others")
     parser.add_argument("--steps", type=int, default=5, help="a turn of the slowest")
     parser.add_argument("--threads", type=int, default=2)

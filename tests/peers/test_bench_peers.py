@@ -110,7 +110,7 @@ def test_other_settings_train_anew(bench):
 def test_a_training_whose_minutes_are_over_is_marked_and_gone_on_with(bench, tmp_path):
     page = tmp_path / "benchmarks" / "results" / "peers-beauty.md"
     said = bench("--ours", "--minutes", "4", needs=5)
-    assert "peers/als: 3 epochs, not all it can learn; the same command goes on" in said
+    assert "Popular: 3 epochs are not all it can learn; the same command goes on" in said
     assert "Popular was cut off before it had learnt all, so nothing is said of who is ahead." in said
     assert "| 2 of 3, unfinished |" in page.read_text()
     said = bench("--ours", "--minutes", "5", needs=5)
