@@ -41,9 +41,11 @@ class StepLoss:
     """`loss`, and what it is made of before weighting: `hard`, `soft`, and each term by its name."""
 
     @classmethod
-    def of(cls, total: Tensor, parts: Mapping[str, float]) -> StepLoss:
-        """A loss with its own value among its parts."""
-        return cls(total, {TOTAL: float(total.detach()), **parts})
+    def of(cls, total: Tensor, parts: Mapping[str, Tensor]) -> StepLoss:
+        """A loss with its own value among its parts, all read at once: each reading waits for the device."""
+        named = {TOTAL: total, **parts}
+        values = torch.stack([value.detach().float() for value in named.values()]).tolist()
+        return cls(total, dict(zip(named, values, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,16 +185,16 @@ class Objective(nn.Module):
         alpha = value_at(self.distil.alpha, moment.progress)
         alpha = alpha if alpha > 0 and moment.teacher.soft_labels() else 0.0
         base = self._base(moment, alpha)
-        total, parts = base.total, {HARD: float(base.hard)}
+        total, parts = base.total, {HARD: base.hard}
         if alpha > 0:
-            parts[SOFT] = float(base.soft)
+            parts[SOFT] = base.soft
         weights = {name: value_at(term.settings.weight, moment.progress) for name, term in self._terms().items()}
         heard = {name: term for name, term in self._terms().items() if weights[name] != 0}
         by_position = len(moment.targets) > 0 and any(term.per == "position" for term in heard.values())
         trusted = self.trust.of_positions(moment) if self.trust is not None and by_position else None  # [P]
         for name, term in heard.items():
             values = term(moment)  # [P], or of whatever it compares
-            parts[name] = float(values.detach().mean()) if len(values) else 0.0
+            parts[name] = values.detach().mean() if len(values) else values.new_zeros(())
             weighed = values if trusted is None or term.per != "position" else values * trusted
             total = total + weights[name] * (weighed.mean() if len(weighed) else weighed.sum())
         return StepLoss.of(total, parts)
@@ -240,7 +242,7 @@ class Objective(nn.Module):
             label_smoothing=self.settings.label_smoothing,
             precision=self.precision,
         )
-        return StepLoss.of(loss.total, {HARD: float(loss.hard)})
+        return StepLoss.of(loss.total, {HARD: loss.hard})
 
 
 def surroundings_of(
