@@ -39,7 +39,7 @@ from models import Row, answers_in, cell_names, judge_own, own_folders, own_row,
 
 THEIRS = Path(__file__).parent / "theirs"
 _CUTOFFS = (10,)
-_KEEP_MEMORY = {  # glibc keeps what is freed instead of fetching it anew each step: RecBole trains a fifth faster
+KEEP_MEMORY = {  # glibc keeps what is freed instead of fetching it anew each step: RecBole trains a fifth faster
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "-1",
     "MALLOC_TOP_PAD_": str(2**28),
@@ -137,7 +137,7 @@ def run_peer(peer: Peer, settings: dict[str, Any], heard: Path, folder: Path, op
     places = [str(path.absolute()) for path in (python, THEIRS / peer.scripts[0], heard, folder)]
     given = {"threads": options.threads, "minutes": options.minutes}  # neither makes another model
     command = [*places, json.dumps({**settings, **given})]
-    variables = {**environment(options.threads), **_KEEP_MEMORY}
+    variables = {**environment(options.threads), **KEEP_MEMORY}
     subprocess.run(command, check=True, env=variables, cwd=folder)  # RecBole leaves logs where it is run
     report = read_json(folder / "report.json")
     if not report["finished"]:

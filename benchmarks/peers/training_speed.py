@@ -6,7 +6,8 @@ Width 64, one block, one head, 50 positions, 128 users a batch, Adam; full cross
 sampled softmax with 256 negatives. RecBole has no users in a batch: it cuts every history into its prefixes and asks
 each for one answer, so a batch is as many prefixes as 128 users have on average. Our epochs are whole. Of the others
 some steps are made after each of ours, and an epoch is the median step as often as it has steps: extrapolated, and
-labelled so. Between two turns a peer's process waits and takes nothing.
+labelled so. Between two turns a process waits and takes nothing. Peers run as they come; `--keep-memory` has glibc
+keep what they free, as ours does by itself (`distilrec.memory`), which is worth much to them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 from environment import FOLDER, python_of
 from same_model import LENGTH, NAMES, USERS_A_BATCH, WIDTH, Setup, setups
 from sequences import write_sequences
-from side_by_side import THEIRS, environment
+from side_by_side import KEEP_MEMORY, THEIRS, environment
 from table import processor
 
 from distilrec.data.batches import Windows
@@ -111,10 +112,9 @@ def start(name: str, told: Setup, heard: Path, options: argparse.Namespace) -> R
     settings = {"threads": options.threads, "seed": 0, "steps_a_turn": told.steps * options.steps, "model": told.model}
     places = [python_of(f"{told.library}_training", options.venvs), THEIRS / f"speed_{told.library}.py", heard]
     command = [*(str(place.absolute()) for place in places), json.dumps(settings)]
+    variables = {**environment(options.threads), **(KEEP_MEMORY if options.keep_memory else {})}
     pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
-    process = subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=quiet, text=True, env=environment(options.threads), cwd=heard
-    )
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet, text=True, env=variables, cwd=heard)
     return Runner(name, process)
 
 
@@ -152,6 +152,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=4, help="of ours, and turns of the others")
     parser.add_argument("--steps", type=int, default=5, help="a turn of the slowest")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--keep-memory", action="store_true", help="the peers' too")
     parser.add_argument("--venvs", type=Path, default=FOLDER, help="where the peers' environments are")
     return parser.parse_args()
 

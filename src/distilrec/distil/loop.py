@@ -28,7 +28,7 @@ from distilrec.encode.processor import takes_bf16
 from distilrec.errors import MissingExtraError, SettingsError, TrainingError
 from distilrec.files import sha256_of_arrays, sha256_of_value
 from distilrec.knowledge import KnowledgeSource
-from distilrec.memory import give_back_freed_memory
+from distilrec.memory import give_back_freed_memory, keep_freed_memory
 from distilrec.mixture.parts import Onto
 from distilrec.progress import Advance, progress
 from distilrec.seeding import derive_seed
@@ -84,6 +84,7 @@ def train(
     """
     if distil is not None and knowledge is None:
         raise SettingsError("distil settings were given, but no knowledge of a teacher; give both or neither")
+    keep_freed_memory()  # otherwise each step has the system clear its pages anew
     run = _Run(model, windows, settings, knowledge, distil or DistilSettings(), advantage, towards)
     place, best = run.resume(checkpoint_path)
     batches = run.order.most_batches
