@@ -11,8 +11,7 @@ no schedule. All are judged alike, by scores of the whole catalogue without the 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,9 @@ from environment import FOLDER
 from known import PEERS
 from rich.console import Console
 from rich.table import Table
-from same_model import LENGTH, NAMES, USERS_A_BATCH, WIDTH, Setup, setups
+from same_model import LENGTH, NAMES, USERS_A_BATCH, Setup, our_model, setups
 from sequences import write_sequences
-from side_by_side import CutOff, code_of, run_peer
+from side_by_side import CutOff, code_of, failures_told, place_of_report, run_peer
 from table import processor
 
 from distilrec.data.batches import Windows
@@ -32,9 +31,7 @@ from distilrec.data.read import read
 from distilrec.data.split import SplitSettings, split
 from distilrec.distil.loop import train
 from distilrec.distil.settings import TrainSettings
-from distilrec.errors import DistilRecError
 from distilrec.files import read_json, write_json
-from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.run.folder import RunFolder, digest_of_stage
 from distilrec.run.recipe import EvaluateStage
 from distilrec.run.stages import Prepared, validator
@@ -62,12 +59,12 @@ class EqualEpochs:
         )
         told = {"heard": digest_of_stage(self.heard), "train": settings.model_dump(mode="json")}
         self.folder.stage(OURS, told, lambda folder: self._train_ours(settings, folder))
+        setup_of = setups(self.windows)
         for name in self.options.peers:
-            self._train_peer(name, setups(self.windows)[name])
+            self._train_peer(name, setup_of[name])
 
     def _train_ours(self, settings: TrainSettings, folder: Path) -> None:
-        torch.manual_seed(settings.seed)
-        model = Transformer(TransformerSettings(width=WIDTH, max_length=LENGTH), self.prepared.interactions.n_items)
+        model = our_model(self.prepared.interactions.n_items)
         validate = validator(self.prepared, EvaluateStage())
         report = train(model, self.windows, validate=validate, settings=settings, name=OURS)
         names = {"validation": "score", "seconds_an_epoch": "seconds"}  # theirs and ours
@@ -87,19 +84,13 @@ class EqualEpochs:
         """Reports of what there is, whole or as far as it is."""
         found = {}
         for name in (OURS, *NAMES):
-            whole = self.folder.path / _slug(name)
-            places = [place for place in (whole, whole.with_name(f"{whole.name}.partial")) if _has_report(place)]
-            if places:
-                found[name] = read_json(places[0] / "report.json")
+            if (place := place_of_report(self.folder.path / _slug(name))) is not None:
+                found[name] = read_json(place / "report.json")
         return found
 
 
 def _slug(name: str) -> str:
     return name.lower().replace(" ", "-")
-
-
-def _has_report(folder: Path) -> bool:
-    return (folder / "report.json").is_file()
 
 
 def show(curves: Mapping[str, Mapping[str, Any]]) -> None:
@@ -111,9 +102,9 @@ def show(curves: Mapping[str, Mapping[str, Any]]) -> None:
     for epoch in range(max(len(curve["validation"]) for curve in curves.values())):
         scores = [curve["validation"][epoch : epoch + 1] for curve in curves.values()]
         table.add_row(str(epoch + 1), *(f"{score[0]:.4f}" if score else "-" for score in scores))
-    seconds = (sorted(curve["seconds_an_epoch"]) for curve in curves.values())
     table.add_section()
-    table.add_row("seconds an epoch", *(f"{each[len(each) // 2]:.0f}" for each in seconds))
+    seconds = (statistics.median(curve["seconds_an_epoch"]) for curve in curves.values())
+    table.add_row("seconds an epoch", *(f"{each:.0f}" for each in seconds))
     Console().print(table)
     print(f"{processor()}; seconds are medians, beside whatever else ran: `training_speed.py` measures them in turns")
 
@@ -122,19 +113,15 @@ def main() -> None:
     """Train what is missing, show."""
     options = _options()
     torch.set_num_threads(options.threads)
-    try:
+    with failures_told():
         work = EqualEpochs(options)
-        with work.folder.locked():
+        if not options.print:
             try:
-                if not options.print:
+                with work.folder.locked():
                     work.train()
             except CutOff as so_far:
                 print(so_far)
         show(work.curves())
-    except DistilRecError as error:
-        sys.exit(str(error))
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"a peer's program ended with {error.returncode}; what it said is above. The same command tries again")
 
 
 def _options() -> argparse.Namespace:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from distilrec.data.batches import Windows
+from distilrec.models.transformer import Transformer, TransformerSettings
 
 USERS_A_BATCH, LENGTH, WIDTH = 128, 50, 64
 _RECTOOLS = {
@@ -37,6 +40,12 @@ class Setup:
     model: dict[str, Any]
     steps: int
     """How many of its steps take about as long as one of the slowest."""
+
+
+def our_model(n_items: int) -> Transformer:
+    """The model here, with its first weights."""
+    torch.manual_seed(0)
+    return Transformer(TransformerSettings(width=WIDTH, max_length=LENGTH), n_items)
 
 
 def setups(windows: Windows) -> dict[str, Setup]:

@@ -16,7 +16,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from models import Row, answers_in, cell_names, judge_own, own_folders, own_row,
 
 THEIRS = Path(__file__).parent / "theirs"
 _CUTOFFS = (10,)
-KEEP_MEMORY = {  # glibc keeps what is freed instead of fetching it anew each step: RecBole trains a fifth faster
+_KEEP_MEMORY = {  # glibc keeps what is freed instead of fetching it anew each step: RecBole trains a fifth faster
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "-1",
     "MALLOC_TOP_PAD_": str(2**28),
@@ -100,10 +101,8 @@ class SideBySide:
         return [Path("runs") / self.data, Path("runs/teachers") / self.data, Path("runs/quality") / self.data]
 
     def place_of(self, name: str) -> Path | None:
-        """Where a peer's answer lies, whole or as far as it is; none where there is none."""
-        whole = self.folder.path / "peers" / name
-        places = [place for place in (whole, whole.with_name(f"{name}.partial")) if (place / "report.json").is_file()]
-        return places[0] if places else None
+        """Where a peer's answer lies; none where there is none."""
+        return place_of_report(self.folder.path / "peers" / name)
 
     def _judge_peer(self, name: str, answers: Path, place: Path) -> dict[str, Evaluation]:
         told = {"report": sha256_of_file(place / "report.json")}
@@ -137,11 +136,28 @@ def run_peer(peer: Peer, settings: dict[str, Any], heard: Path, folder: Path, op
     places = [str(path.absolute()) for path in (python, THEIRS / peer.scripts[0], heard, folder)]
     given = {"threads": options.threads, "minutes": options.minutes}  # neither makes another model
     command = [*places, json.dumps({**settings, **given})]
-    variables = {**environment(options.threads), **KEEP_MEMORY}
+    variables = environment(options.threads, keep_memory=True)
     subprocess.run(command, check=True, env=variables, cwd=folder)  # RecBole leaves logs where it is run
     report = read_json(folder / "report.json")
     if not report["finished"]:
         raise CutOff(f"{peer.title}: {report['epochs']} epochs are not all it can learn; the same command goes on")
+
+
+def place_of_report(whole: Path) -> Path | None:
+    """Where a stage's report lies, whole or as far as it is; none where there is none."""
+    places = (whole, whole.with_name(f"{whole.name}.partial"))
+    return next((place for place in places if (place / "report.json").is_file()), None)
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Ends the program with a sentence where ours or a peer's failed."""
+    try:
+        yield
+    except DistilRecError as error:
+        sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"a peer's program ended with {error.returncode}; what it said is above. The same command tries again")
 
 
 def code_of(peer: Peer) -> dict[str, str]:
@@ -150,17 +166,17 @@ def code_of(peer: Peer) -> dict[str, str]:
     return {**scripts, "pins": sha256_of_file(pins(peer.environment))}
 
 
-def environment(threads: int) -> dict[str, str]:
+def environment(threads: int, *, keep_memory: bool) -> dict[str, str]:
     """Variables of a peer's process: our own packages are not on its path."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {**kept, **dict.fromkeys(names, str(threads))}
+    return {**kept, **dict.fromkeys(names, str(threads)), **(_KEEP_MEMORY if keep_memory else {})}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing, judge what is there, show."""
     options = _options(arguments)
-    try:
+    with failures_told():
         for data in options.data:
             work = SideBySide(data, options)
             with work.folder.locked():
@@ -175,10 +191,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     lists = lists_to(work.folder.path / "lists", rows, work.prepared)
                     theirs = their_figures(lists, options.venvs, THEIRS)
             show(data, rows, theirs, options.results)
-    except DistilRecError as error:
-        sys.exit(str(error))
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"a peer's program ended with {error.returncode}; what it said is above. The same command tries again")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -23,9 +23,9 @@ from typing import IO
 
 import torch
 from environment import FOLDER, python_of
-from same_model import LENGTH, NAMES, USERS_A_BATCH, WIDTH, Setup, setups
+from same_model import LENGTH, NAMES, USERS_A_BATCH, Setup, our_model, setups
 from sequences import write_sequences
-from side_by_side import KEEP_MEMORY, THEIRS, environment
+from side_by_side import THEIRS, environment
 from table import processor
 
 from distilrec.data.batches import Windows
@@ -33,7 +33,6 @@ from distilrec.data.read import read
 from distilrec.data.split import SplitSettings, split
 from distilrec.distil.loop import train
 from distilrec.distil.settings import TrainSettings
-from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.run.stages import Prepared
 
 
@@ -112,7 +111,7 @@ def start(name: str, told: Setup, heard: Path, options: argparse.Namespace) -> R
     settings = {"threads": options.threads, "seed": 0, "steps_a_turn": told.steps * options.steps, "model": told.model}
     places = [python_of(f"{told.library}_training", options.venvs), THEIRS / f"speed_{told.library}.py", heard]
     command = [*(str(place.absolute()) for place in places), json.dumps(settings)]
-    variables = {**environment(options.threads), **(KEEP_MEMORY if options.keep_memory else {})}
+    variables = environment(options.threads, keep_memory=options.keep_memory)
     pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet, text=True, env=variables, cwd=heard)
     return Runner(name, process)
@@ -120,8 +119,7 @@ def start(name: str, told: Setup, heard: Path, options: argparse.Namespace) -> R
 
 def alternate(windows: Windows, n_items: int, runners: list[Runner], epochs: int) -> list[float]:
     """An epoch of ours, then a turn of each peer, and again; return our seconds."""
-    torch.manual_seed(0)
-    model = Transformer(TransformerSettings(width=WIDTH, max_length=LENGTH), n_items)
+    model = our_model(n_items)
 
     def turns(_: torch.nn.Module) -> float:  # runs where our loop validates
         for runner in runners:

@@ -41,18 +41,13 @@ write_report(folder, parameters=heard.n_items, library="Popular 1.0", answers="e
 
 
 @pytest.fixture
-def bench(small, tmp_path, monkeypatch, capsys):
+def bench(small, theirs, tmp_path, monkeypatch, capsys):
     """Runs the benchmark over the small world, with one peer."""
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    shutil.copy(side_by_side.THEIRS / "files.py", theirs)
     (theirs / "popularity.py").write_text(POPULARITY)
     recipe = tmp_path / "recipes" / "teachers" / "beauty.yaml"
     recipe.parent.mkdir(parents=True)
     recipe.write_text(f"data: {{path: {small.folder}/world}}")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(side_by_side, "THEIRS", theirs)
-    monkeypatch.setattr(side_by_side, "python_of", lambda name, folder: Path(sys.executable))
 
     def call(*options, needs=0):
         peer = Peer("Popular", "implicit", ("popularity.py", "files.py"), {"beauty": {"needs": needs}}, "here")

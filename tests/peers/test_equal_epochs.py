@@ -1,7 +1,6 @@
 """What each library has learnt after each epoch, trained here by ours and by a peer that is no library."""
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -25,14 +24,9 @@ write_report(folder, validation=[0.5] * done, seconds_an_epoch=[2.0] * done, epo
 
 
 @pytest.fixture
-def work(small, tmp_path, monkeypatch):
+def work(small, theirs, tmp_path, monkeypatch):
     """Makes the benchmark over the small world, with one peer."""
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    shutil.copy(side_by_side.THEIRS / "files.py", theirs)
     (theirs / "halves.py").write_text(HALVES)
-    monkeypatch.setattr(side_by_side, "THEIRS", theirs)
-    monkeypatch.setattr(side_by_side, "python_of", lambda name, folder: Path(sys.executable))
     monkeypatch.setitem(PEERS, "recbole", Peer("Halves", "implicit", ("halves.py", "files.py"), {}, "here"))
 
     def make(minutes):
