@@ -16,6 +16,7 @@ KINDS = {
     "transformer": ("transformer", {}),
     "hstu, relative": ("transformer", {"block": "hstu", "positions": "relative"}),
     "ligr": ("transformer", {"block": "ligr"}),
+    "input norm": ("transformer", {"input_norm": True}),
     "gru": ("gru", {}),
     "lstm": ("gru", {"cell": "lstm"}),
     "linear_recurrence": ("linear_recurrence", {}),

@@ -29,6 +29,8 @@ TINY: dict[str, Any] = {
         "train": {"epochs": 2, "batch_size": 16},
     },
     "student": {"model": {"width": 8, "max_length": 10}, "train": {"epochs": 2, "batch_size": 16}},
+    "knowledge": {"soft_labels": "whole"},
+    "distil": {"alpha": 0.7},
     "evaluate": {"cutoffs": [5, 10], "latency_requests": 10},
     "costs": None,
 }

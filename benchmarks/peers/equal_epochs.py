@@ -4,8 +4,9 @@
     python benchmarks/peers/equal_epochs.py --epochs 8 --print    # trains nothing: the table of what there is
 
 `training_speed.py` measures what an epoch of this model costs, this what it teaches: Adam with a step of .001 for all,
-no schedule. All are judged alike, by scores of the whole catalogue without the history. Each training is kept in
-`--out`; the same command goes on with what is missing, after the last whole epoch.
+no schedule. RecBole's SASRec normalises the vectors that it reads and RecTools' does not, so ours is shown both ways.
+All are judged alike, by scores of the whole catalogue without the history. Each training is kept in `--out`; the same
+command goes on with what is missing, after the last whole epoch.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from distilrec.run.folder import RunFolder, digest_of_stage
 from distilrec.run.recipe import EvaluateStage
 from distilrec.run.stages import Prepared, validator
 
-OURS = "ours"
+OURS = {"ours": False, "ours, input norm": True}
 
 
 class EqualEpochs:
@@ -58,15 +59,20 @@ class EqualEpochs:
             epochs=self.options.epochs, patience=self.options.epochs, batch_size=USERS_A_BATCH, seed=0
         )
         told = {"heard": digest_of_stage(self.heard), "train": settings.model_dump(mode="json")}
-        self.folder.stage(OURS, told, lambda folder: self._train_ours(settings, folder))
+        for name, input_norm in OURS.items():
+            self.folder.stage(
+                _slug(name),
+                {**told, "input_norm": True} if input_norm else told,
+                lambda folder, name=name: self._train_ours(name, settings, folder),
+            )
         setup_of = setups(self.windows)
         for name in self.options.peers:
             self._train_peer(name, setup_of[name])
 
-    def _train_ours(self, settings: TrainSettings, folder: Path) -> None:
-        model = our_model(self.prepared.interactions.n_items)
+    def _train_ours(self, name: str, settings: TrainSettings, folder: Path) -> None:
+        model = our_model(self.prepared.interactions.n_items, input_norm=OURS[name])
         validate = validator(self.prepared, EvaluateStage())
-        report = train(model, self.windows, validate=validate, settings=settings, name=OURS)
+        report = train(model, self.windows, validate=validate, settings=settings, name=name)
         names = {"validation": "score", "seconds_an_epoch": "seconds"}  # theirs and ours
         write_json(folder / "report.json", {name: [epoch[of] for epoch in report.epochs] for name, of in names.items()})
 
@@ -83,14 +89,14 @@ class EqualEpochs:
     def curves(self) -> dict[str, dict[str, Any]]:
         """Reports of what there is, whole or as far as it is."""
         found = {}
-        for name in (OURS, *NAMES):
+        for name in (*OURS, *NAMES):
             if (place := place_of_report(self.folder.path / _slug(name))) is not None:
                 found[name] = read_json(place / "report.json")
         return found
 
 
 def _slug(name: str) -> str:
-    return name.lower().replace(" ", "-")
+    return name.lower().replace(",", "").replace(" ", "-")
 
 
 def show(curves: Mapping[str, Mapping[str, Any]]) -> None:

@@ -42,10 +42,10 @@ class Setup:
     """How many of its steps take about as long as one of the slowest."""
 
 
-def our_model(n_items: int) -> Transformer:
-    """The model here, with its first weights."""
+def our_model(n_items: int, *, input_norm: bool = False) -> Transformer:
+    """The model here, with its first weights. RecBole's normalises what it reads; RecTools' does not."""
     torch.manual_seed(0)
-    return Transformer(TransformerSettings(width=WIDTH, max_length=LENGTH), n_items)
+    return Transformer(TransformerSettings(width=WIDTH, max_length=LENGTH, input_norm=input_norm), n_items)
 
 
 def setups(windows: Windows) -> dict[str, Setup]:

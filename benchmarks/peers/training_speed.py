@@ -7,7 +7,9 @@ sampled softmax with 256 negatives. RecBole has no users in a batch: it cuts eve
 each for one answer, so a batch is as many prefixes as 128 users have on average. Our epochs are whole. Of the others
 some steps are made after each of ours, and an epoch is the median step as often as it has steps: extrapolated, and
 labelled so. Between two turns a process waits and takes nothing. Peers run as they come; `--keep-memory` has glibc
-keep what they free, as ours does by itself (`distilrec.memory`), which is worth much to them.
+keep what they free, as ours does by itself (`distilrec.memory`), which is worth much to them. Importing RecBole's
+models has autograd look for NaN in every gradient of whatever is trained (its SINE asks for it, for debugging);
+`--without-nan-checks` has it not.
 """
 
 from __future__ import annotations
@@ -108,7 +110,13 @@ def main() -> None:
 
 def start(name: str, told: Setup, heard: Path, options: argparse.Namespace) -> Runner:
     """A peer's process, up to where it waits for its first turn."""
-    settings = {"threads": options.threads, "seed": 0, "steps_a_turn": told.steps * options.steps, "model": told.model}
+    settings = {
+        "threads": options.threads,
+        "seed": 0,
+        "steps_a_turn": told.steps * options.steps,
+        "without_nan_checks": options.without_nan_checks,
+        "model": told.model,
+    }
     places = [python_of(f"{told.library}_training", options.venvs), THEIRS / f"speed_{told.library}.py", heard]
     command = [*(str(place.absolute()) for place in places), json.dumps(settings)]
     variables = environment(options.threads, keep_memory=options.keep_memory)
@@ -151,6 +159,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=5, help="a turn of the slowest")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep-memory", action="store_true", help="the peers' too")
+    parser.add_argument("--without-nan-checks", action="store_true", help="of RecBole, which are meant for debugging")
     parser.add_argument("--venvs", type=Path, default=FOLDER, help="where the peers' environments are")
     return parser.parse_args()
 

@@ -186,17 +186,19 @@ def test_a_killed_extraction_goes_on_where_it_stopped(finished, prepared, tmp_pa
         "from distilrec.knowledge import KnowledgeWriter\n"
         "from distilrec.run import stages, teachers\n"
         "from distilrec.teach import extract as module\n"
+        "from distilrec.teach.settings import KnowledgeSettings\n"
         "data, teacher, out, slow = sys.argv[1:]\n"
         "write = KnowledgeWriter.write_shard\n"
         "def slowly(self, number, arrays):\n"
         "    write(self, number, arrays)\n"
         "    time.sleep(float(slow))\n"
         "KnowledgeWriter.write_shard = slowly\n"
-        "whole = module.extract\n"
-        "teachers.extract = lambda *a, **o: whole(*a, **o, most_windows_per_shard=20)\n"
+        "extract = module.extract\n"
+        "teachers.extract = lambda *a, **o: extract(*a, **o, most_windows_per_shard=20)\n"
         "loaded = stages.load_prepared(Path(data))\n"
         "source = teachers.open_teacher(Path(teacher), loaded, 10)\n"
-        "teachers.take_knowledge(source, loaded, Path(out), max_length=10, quiet=True)\n",
+        "whole = KnowledgeSettings(soft_labels='whole')\n"
+        "teachers.take_knowledge(source, loaded, Path(out), max_length=10, settings=whole, quiet=True)\n",
         encoding="utf-8",
     )
     arguments = [sys.executable, str(script), str(prepared), str(finished.folder / "teacher"), str(out)]

@@ -17,6 +17,7 @@ from distilrec.models.text_language_model import TextLanguageModel, TextLanguage
 from distilrec.models.transformer import Transformer, TransformerSettings
 from distilrec.recommender import Recommender
 from distilrec.teach.extract import extract
+from distilrec.teach.settings import KnowledgeSettings
 from distilrec.teach.teacher import as_teacher
 from distilrec.types import Batch, Ragged
 from tiny_bodies import KINDS, shared_body
@@ -48,6 +49,7 @@ def taken_out(model, folder):
         positions=windows.positions,
         windows_digest=windows.digest(),
         n_items=N_ITEMS,
+        settings=KnowledgeSettings(soft_labels="whole"),
         quiet=True,
     )
 

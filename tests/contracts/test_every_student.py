@@ -19,6 +19,7 @@ from distilrec.types import Batch, Ragged
 N_ITEMS = 12
 SEQUENCES = Ragged.of([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]])
 FORMS = {
+    "input norm": ("transformer", {"input_norm": True}),
     "ligr": ("transformer", {"block": "ligr"}),
     "hstu": ("transformer", {"block": "hstu"}),
     "hstu, relative": ("transformer", {"block": "hstu", "positions": "relative"}),

@@ -206,11 +206,12 @@ DISTILLING = {
     "auxiliary_head": True,
     "curriculum": {"start_share": 0.1, "by": "length"},
 }
+SOFT = DistilSettings(alpha=0.7)
 
 
 @pytest.mark.parametrize("changes", [{field: value} for field, value in DISTILLING.items()])
 def test_every_distilling_setting_matters(changes):
-    before, _ = run(knowledge=Oracle(), distil=DistilSettings())
+    before, _ = run(knowledge=Oracle(), distil=SOFT)
     after, _ = run(knowledge=Oracle(), distil=DistilSettings(**changes))
     assert not same(before, after)
 
@@ -236,7 +237,9 @@ def test_the_true_teacher_helps_and_a_shuffled_one_does_not():
     """Half of the steps are noise, so that a student alone learns slowly."""
     settings, windows = FAST.with_changes(epochs=12, patience=12), circle(30, noise=0.5, seed=1)
     alone, taught, misled = (
-        run(settings, windows=windows, validate=share_right, knowledge=knowledge)[1].best_score
+        run(settings, windows=windows, validate=share_right, knowledge=knowledge, distil=SOFT if knowledge else None)[
+            1
+        ].best_score
         for knowledge in (None, Oracle(), Shuffled())
     )
     assert taught == 1.0
@@ -265,7 +268,7 @@ def test_distilling_settings_without_a_teacher_are_refused():
 
 def test_a_teacher_of_another_catalogue_is_refused():
     with pytest.raises(SettingsError, match="soft labels rank 9 items; expected the catalogue's 10"):
-        run(knowledge=Oracle(np.eye(N_ITEMS, dtype=np.float32)[:9]))
+        run(knowledge=Oracle(np.eye(N_ITEMS, dtype=np.float32)[:9]), distil=SOFT)
 
 
 def test_knowledge_of_other_windows_is_refused_before_it_does_harm(tmp_path):
@@ -342,7 +345,7 @@ def test_a_model_may_train_against_sampled_items():
 
 def test_sampled_items_and_soft_labels_do_not_go_together():
     with pytest.raises(TrainingError, match="trains against sampled items, and soft labels are over the whole"):
-        run(model=Sampling(), knowledge=Oracle())
+        run(model=Sampling(), knowledge=Oracle(), distil=SOFT)
 
 
 class HalfPretrained(torch.nn.Module):

@@ -86,7 +86,7 @@ def objective(model, settings=PLAIN, *, knowledge=None, advantage=None, **distil
         WINDOWS,
         settings,
         knowledge=knowledge,
-        distil=DistilSettings(**distil),
+        distil=DistilSettings(**{"losses": (), **distil}),
         onto=CPU,
         precision=torch.float32,
         advantage=advantage,

@@ -42,3 +42,17 @@ def test_distilling_settings_out_of_range_are_refused(wrong):
 def test_a_misspelt_setting_is_refused_with_the_likely_one():
     with pytest.raises(SettingsError, match=r"unknown setting 'learningrate'; did you mean 'learning_rate'\?"):
         parse(TrainSettings, {"learningrate": 0.1})
+
+
+@pytest.mark.parametrize("said", [{}, {"start_from_teacher": False}, {"curriculum": {"start_share": 0.3}}])
+def test_who_says_nothing_of_what_is_learnt_learns_by_relaxed_ranking(said):
+    settings = DistilSettings(**said)
+    assert (settings.alpha, [loss.kind for loss in settings.losses]) == (0.0, ["relaxed_ranking"])
+    assert DistilSettings(**settings.model_dump()) == settings
+
+
+@pytest.mark.parametrize(
+    "said", [{"alpha": 0.7}, {"losses": ()}, {"temperature": 1.0}, {"trust": None}, {"auxiliary_head": False}]
+)
+def test_who_says_something_of_it_gets_that(said):
+    assert (DistilSettings(**said).alpha, DistilSettings(**said).losses) == (0.7, ())

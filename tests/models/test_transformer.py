@@ -52,6 +52,14 @@ def test_cutting_a_batch_is_cutting_its_histories(histories, max_length):
     np.testing.assert_array_equal(cut.lengths, wanted.lengths)
 
 
+def test_a_norm_at_the_input_hears_not_how_long_vectors_are():
+    model = make(SHAPE.with_changes(input_norm=True, positions="none"))
+    vectors = model.item_vectors()[None, :3]
+    torch.testing.assert_close(model.read(5 * vectors), model.read(vectors), rtol=1e-3, atol=1e-4)
+    without = make(SHAPE.with_changes(positions="none"))
+    assert not torch.allclose(without.read(5 * vectors), without.read(vectors), rtol=0.1, atol=0.1)
+
+
 def test_scores_are_the_product_of_the_last_vector_and_the_item_table(model):
     wanted = vectors(model, [1, 2, 3])[0, 2] @ model.item_vectors().detach().numpy().T
     scores = model.scores(Batch.of([[1, 2, 3]]))
@@ -74,6 +82,7 @@ def test_the_mode_is_put_back_even_when_scoring_fails(model):
 
 
 SIZES = {"width": 16, "blocks": 3, "feedforward_ratio": 1, "positions": "none", "max_length": 9} | {
+    "input_norm": True,
     "feedforward_widths": (5, 6),
     "block_heads": (1, 2),
 }

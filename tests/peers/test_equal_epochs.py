@@ -40,15 +40,17 @@ def test_every_library_has_a_column_and_every_epoch_a_row(work, capsys):
     first = work(minutes=3)
     first.train()
     curves = first.curves()
-    assert list(curves) == ["ours", "RecBole cross-entropy"]
-    assert len(curves["ours"]["validation"]) == 3
-    assert max(curves["ours"]["validation"]) > 0
+    assert list(curves) == ["ours", "ours, input norm", "RecBole cross-entropy"]
+    plain, normed = (curves[name]["validation"] for name in ("ours", "ours, input norm"))
+    assert len(plain) == len(normed) == 3
+    assert plain != normed
+    assert max(plain) > 0
     show(curves)
     said = capsys.readouterr().out
     assert "RecBole cross-entropy" in said
     assert said.count("0.5000") == 3
     first.train()
-    assert capsys.readouterr().out.count("done before, kept") == 2
+    assert capsys.readouterr().out.count("done before, kept") == 3
 
 
 def test_a_peer_that_was_cut_off_is_shown_as_far_as_it_came(work, capsys):

@@ -25,6 +25,7 @@ OTHER_SHAPE = {
     "block": "ligr",
     "feedforward_ratio": "2",
     "positions": "none",
+    "input_norm": "true",
     "feedforward_widths": "[5]",
     "block_heads": "[1]",
     "dropout": "0.5",

@@ -19,6 +19,7 @@ def values(**changes: Any) -> dict[str, Any]:
         "name": "Small world",
         "teacher": {"kind": "ids", "model": {"width": 16, "heads": 1, "max_length": 10}, "train": SHORT},
         "students": {"small": {"model": {"width": 8, "max_length": 10}, "train": SHORT}},
+        "knowledge": {"soft_labels": "whole"},
         "methods": {"soft": SOFT},
         "evaluate": {"cutoffs": [5, 10]},
         **changes,

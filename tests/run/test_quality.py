@@ -365,7 +365,7 @@ def test_an_ensemble_of_saved_and_new_teachers_is_one_teacher(small, fresh, tmp_
 
 
 def test_a_cross_fitted_teacher_is_made_from_the_one_that_is_there(small, fresh):
-    methods = {"soft": SOFT, "cross": {**SOFT, "knowledge": {"folds": 2}}}
+    methods = {"soft": SOFT, "cross": {**SOFT, "knowledge": {"soft_labels": "whole", "folds": 2}}}
     proof, _ = proof_in(small, fresh.out, methods=methods)
     work_through(proof, [cell("cross")])
     folders = list((proof.out / "shared" / "teachers").iterdir())

@@ -19,6 +19,8 @@ def test_a_recipe_needs_no_more_than_its_data():
     recipe = parse(Recipe, {"data": {"path": "log.csv"}})
     assert recipe.seeds == (0,)
     assert recipe.student.model.width == 64
+    assert (recipe.knowledge.soft_labels, recipe.knowledge.top_k) == ("top", 300)
+    assert [loss.kind for loss in recipe.distil.losses] == ["relaxed_ranking"]
 
 
 def test_a_recipe_without_data_is_refused():
@@ -44,7 +46,7 @@ def test_a_recipe_without_data_is_refused():
             "data.split.test_from: expected a date, or a share of events between 0 and 1 (got 5)",
         ),
         ("distil.alpha", "--set 'distil.alpha': expected stage.key=value"),
-        ("distil.alpha.x=1", "unknown setting 'distil.alpha.x'; known: begin, end, finish, kind, start"),
+        ("distil.pull.x=1", "unknown setting 'distil.pull.x'; known: begin, end, finish, kind, start"),
         ("name.x=1", "--set name.x: name is 'Small world', not a group of settings"),
     ],
 )

@@ -71,7 +71,7 @@ def taught(prepared, vectors, tmp_path_factory):
     """The folder of a teacher with its knowledge."""
     folder = tmp_path_factory.mktemp("taught")
     fit_teacher(stage(TEACHER), lessons(prepared, vectors), folder, quiet=True)
-    exact = KnowledgeSettings(dtype="float32")
+    exact = KnowledgeSettings(soft_labels="whole", dtype="float32")
     take_knowledge(
         open_teacher(folder, prepared, 10), prepared, folder / "knowledge", max_length=10, settings=exact, quiet=True
     )
@@ -231,7 +231,7 @@ def test_a_student_learns_from_disk_from_a_teacher_or_from_nobody(prepared, taug
     scores = [learn(prepared, tmp_path / str(number), source).best_score for number, source in enumerate([disk, live])]
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
     about = Recommender.from_pretrained(tmp_path / "0" / "artefact").about
-    assert about["distil"]["alpha"] == 0.7
+    assert [loss["kind"] for loss in about["distil"]["losses"]] == ["relaxed_ranking"]
 
 
 def test_without_a_teacher_no_similar_items_are_read_and_that_is_said(prepared, taught, tmp_path):
@@ -448,7 +448,8 @@ def test_for_cross_fitting_there_is_a_teacher_for_each_fold(prepared, tmp_path):
     assert np.bincount(teacher.folds).tolist() == [30, 30]
     tables = [one.item_vectors() for one in teacher.teachers]
     assert not np.allclose(*tables)
-    found = take_knowledge(teacher, prepared, tmp_path / "knowledge", max_length=10, quiet=True)
+    whole = KnowledgeSettings(soft_labels="whole")
+    found = take_knowledge(teacher, prepared, tmp_path / "knowledge", max_length=10, settings=whole, quiet=True)
     assert [part.fold for part in found.parts] == [0, 1]
     learn(prepared, tmp_path / "student", found)
 

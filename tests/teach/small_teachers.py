@@ -12,7 +12,7 @@ from distilrec.teach.text_and_ids import TeacherSettings, build_teacher
 from distilrec.types import Ragged
 
 N_ITEMS = 10
-EXACT = KnowledgeSettings(dtype="float32")
+EXACT = KnowledgeSettings(soft_labels="whole", dtype="float32")
 SEQUENCES = Ragged.of([np.random.default_rng(u).integers(N_ITEMS, size=2 + u % 7) for u in range(30)])
 
 

@@ -33,7 +33,8 @@ def test_disk_live_and_a_direct_question_agree(tmp_path, teacher, windows, most)
 
 
 def test_half_the_bytes_cost_a_thousandth_of_a_vector(tmp_path, teacher, windows):
-    half, exact = take(teacher, tmp_path / "a", windows, KnowledgeSettings()), take(teacher, tmp_path / "b", windows)
+    half = take(teacher, tmp_path / "a", windows, KnowledgeSettings(soft_labels="whole"))
+    exact = take(teacher, tmp_path / "b", windows)
     batch = windows.batch(np.arange(5))
     np.testing.assert_allclose(
         half.soft_labels(batch)[0].history_vectors, exact.soft_labels(batch)[0].history_vectors, rtol=1e-3, atol=1e-4
@@ -247,7 +248,7 @@ def test_user_vectors_are_the_same_written_in_chunks(tmp_path, teacher, windows,
     tables = []
     for chunk in (8192, 7):
         monkeypatch.setattr("distilrec.teach.user_vectors._CHUNK_USERS", chunk)
-        settings = KnowledgeSettings(user_vectors=True)
+        settings = KnowledgeSettings(soft_labels="whole", user_vectors=True)
         tables.append(take(teacher, tmp_path / str(chunk), windows, settings, users=SEQUENCES).user_vectors())
     np.testing.assert_allclose(tables[0], tables[1], atol=1e-3)
     assert tables[1].dtype == np.float16
@@ -259,7 +260,7 @@ def test_user_vectors_that_are_broken_or_too_large_are_refused(tmp_path, windows
         def history_vectors(self, batch):
             return super().history_vectors(batch) * (1 if batch.rows is not None else factor)
 
-    settings = KnowledgeSettings(user_vectors=True)
+    settings = KnowledgeSettings(soft_labels="whole", user_vectors=True)
     with pytest.raises(KnowledgeError, match=f"the table user_vectors holds {message}"):
         take(Broken(network()), tmp_path, windows, settings, users=SEQUENCES)
     assert not (tmp_path / "user_vectors.npy").exists()

@@ -26,6 +26,8 @@ def main() -> None:
     """Train and answer."""
     heard, folder, settings = read(Path(sys.argv[1])), Path(sys.argv[2]), json.loads(sys.argv[3])
     torch.set_num_threads(settings["threads"])
+    # RecBole's model SINE, imported with all others, has autograd look for NaN in every gradient of every model
+    torch.autograd.set_detect_anomaly(False)  # which finds none, changes none, and takes three tenths of the time
     trainer, loader, dataset = build(heard, settings)
     parameters = sum(p.numel() for p in trainer.model.parameters())
     curve = Curve(heard, folder, settings, parameters=parameters, library="RecBole 1.2.1")

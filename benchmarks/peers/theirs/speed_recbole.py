@@ -36,6 +36,8 @@ def main() -> None:
     """Make steps until nobody asks for more."""
     heard, settings = read(Path(sys.argv[1])), json.loads(sys.argv[2])
     torch.set_num_threads(settings["threads"])
+    if settings["without_nan_checks"]:
+        torch.autograd.set_detect_anomaly(False)
     trainer, loader, _ = build(heard, settings)
     trainer._train_epoch(Turns(loader, settings["steps_a_turn"]), 0)
 

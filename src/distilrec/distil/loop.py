@@ -36,6 +36,8 @@ from distilrec.types import Batch, FloatArray
 
 Validate = Callable[[nn.Module], float]
 
+_ALONE = DistilSettings(alpha=0.0)
+
 
 @dataclass(frozen=True)
 class TrainReport:
@@ -70,6 +72,7 @@ def train(
             or `SampledVectors`, which plain training alone can use.
         validate: a score of the model as it is, higher is better; called after every epoch.
         knowledge: a teacher's, on disk or live; without it this is plain training.
+        distil: how it is learnt from; none takes the defaults.
         advantage: for `trust.advantage`, how much better the teacher is at each training position, 0 to 1, window after
             window; `run.advantage` measures it.
         towards: for `pull`, the teacher's weights in the student's shapes, by parameter (`weights.map_layers`).
@@ -85,7 +88,8 @@ def train(
     if distil is not None and knowledge is None:
         raise SettingsError("distil settings were given, but no knowledge of a teacher; give both or neither")
     keep_freed_memory()  # otherwise each step has the system clear its pages anew
-    run = _Run(model, windows, settings, knowledge, distil or DistilSettings(), advantage, towards)
+    heard = distil or (_ALONE if knowledge is None else DistilSettings())
+    run = _Run(model, windows, settings, knowledge, heard, advantage, towards)
     place, best = run.resume(checkpoint_path)
     batches = run.order.most_batches
     total, done = settings.epochs * batches, place.epoch * batches + place.step

@@ -37,6 +37,9 @@ class TransformerSettings(Settings):
     positions: Literal["learnt", "relative", "none"] = "learnt"
     """Whether a vector for the place in the history is added, or to attention a number for the distance, which HSTU's
     block alone has; the causal attention tells an order without either too."""
+    input_norm: bool = False
+    """Whether the vectors of the history are normalised before the first block, as BERT does: learns in half the epochs
+    what is learnt without (on Beauty, alone), and ends no better."""
     max_length: int = Field(50, ge=1)
     """How many of the newest items of a history are read."""
     dropout: float = Field(0.2, ge=0, lt=1)
@@ -66,6 +69,7 @@ class Transformer(ProductForm):
             raise SettingsError("block hstu has no feed-forward layer and keeps its heads; leave out what was pruned")
         learnt = settings.positions == "learnt"
         self.positions = nn.Embedding(settings.max_length, settings.width) if learnt else None
+        self.input_norm = nn.LayerNorm(settings.width) if settings.input_norm else None
         self.blocks = nn.ModuleList(_block(settings, at) for at in range(settings.blocks))
         self.norm = nn.LayerNorm(settings.width)
         self.apply(init_weights)
@@ -93,6 +97,7 @@ class Transformer(ProductForm):
     def _placed(self, vectors: Tensor) -> Tensor:
         """Vectors that tell their place, where that is learnt, [B, L, D]."""
         x = vectors if self.positions is None else vectors + self.positions.weight[: vectors.shape[1]]
+        x = x if self.input_norm is None else self.input_norm(x)
         return dropout(x, self.settings.embedding_dropout, self.training)
 
 

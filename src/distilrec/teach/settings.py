@@ -15,11 +15,11 @@ class KnowledgeSettings(Settings):
 
     source: Literal["disk", "live"] = "disk"
     """Whether a student learns from a folder written once, or from the teacher asked for each batch."""
-    soft_labels: Literal["whole", "top", "both", "none"] = "whole"
+    soft_labels: Literal["whole", "top", "both", "none"] = "top"
     """Logits of the whole catalogue as two factors, the best `top_k` of each position, both (the factors are the soft
     labels, and losses on ranking read the lists), or none at all. A teacher whose scores are no product gives lists in
     any case."""
-    top_k: int = Field(100, ge=1)
+    top_k: int = Field(300, ge=1)
     """Length of the lists; the whole catalogue where that is shorter."""
     tail: Literal["mean", "even"] = "mean"
     """How items that a list leaves out share what it leaves: as the teacher's do on average over a sample of positions,
