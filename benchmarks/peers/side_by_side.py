@@ -78,13 +78,14 @@ class SideBySide:
         )
 
     def rows(self) -> list[tuple[Row, Path]]:
-        """Everything that can be judged, and where it lies."""
+        """Everything that can be judged, and where it lies: peers as they are listed, then ours, best first."""
         found: list[tuple[Row, Path]] = []
         for name, peer in PEERS.items():
             place = self.place_of(name)
             if place is not None:
                 answers = answers_in(place)
                 found.append((peer_row(peer.title, place, self._judge_peer(name, answers, place)), answers))
+        ours: list[tuple[Row, Path]] = []
         names = cell_names(Path("recipes/quality") / f"{self.data}.yaml", Path("runs/quality") / self.data)
         for name, place in own_folders(self._roots()).items():
             judged = self._judged(
@@ -92,8 +93,9 @@ class SideBySide:
                 {"model": digest_of_stage(place)},
                 lambda place=place: judge_own(place, self.prepared, SPLITS, cutoffs=_CUTOFFS),
             )
-            found.append((own_row(names.get(place, name), place, judged), place))
-        return found
+            ours.append((own_row(names.get(place, name), place, judged), place))
+        best = f"ndcg@{_CUTOFFS[0]}"
+        return found + sorted(ours, key=lambda one: -one[0].evaluations["validation"].mean(best))
 
     def _roots(self) -> list[Path]:
         if self.options.ours is not None:

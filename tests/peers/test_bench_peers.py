@@ -59,14 +59,16 @@ def bench(small, theirs, tmp_path, monkeypatch, capsys):
 
 
 def test_a_peer_is_trained_once_and_stands_beside_our_models(bench, finished, tmp_path):
-    ours = ["--ours", str(finished.folder)]
-    said = bench(*ours)
+    asked = ["--ours", str(finished.folder)]
+    said = bench(*asked)
     assert "peers/als: done" in said
     page = (tmp_path / "benchmarks" / "results" / "peers-beauty.md").read_text()
     assert "| Popular | Popular 1.0 | 24 | 0.0 | 2 of 3 | 0.1 |" in page
-    assert "DistilRec" in page
+    ours = [float(line.split("|")[7].split()[0]) for line in page.splitlines() if "DistilRec |" in line]
+    assert len(ours) > 1
+    assert ours == sorted(ours, reverse=True)  # best on validation first
     assert "None of our models here is as small as Popular." in said
-    assert "peers/als: done before, kept" in bench(*ours)
+    assert "peers/als: done before, kept" in bench(*asked)
     folder = tmp_path / "runs" / "peers" / "beauty"
     theirs = json.loads((folder / "peers" / "als" / "report.json").read_text())["validation"][1]
     judged = json.loads((folder / "judged" / "peers" / "als" / "validation" / "summary.json").read_text())
