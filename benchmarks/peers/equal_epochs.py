@@ -62,7 +62,7 @@ class EqualEpochs:
         for name, input_norm in OURS.items():
             self.folder.stage(
                 _slug(name),
-                {**told, "input_norm": True} if input_norm else told,
+                {**told, "input_norm": input_norm},
                 lambda folder, name=name: self._train_ours(name, settings, folder),
             )
         setup_of = setups(self.windows)
