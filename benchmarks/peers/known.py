@@ -7,7 +7,8 @@ from typing import Any
 
 # "SASRec+SS" of "eSASRec: Enhancing Transformer-based Recommendations in a Modular Fashion" (RecSys 2025), by RecTools'
 # authors: github.com/blondered/transformer_benchmark, README.md at commit 2b03992, "Hyperparameters for all datasets".
-# Their Beauty is this file, split the same way. (Their configs/paper/loo/s3_vanilla.yaml says n_factors 256, not 64.)
+# Their Beauty is this file, split the same way. Their configs/paper/loo/s3_vanilla.yaml says n_factors 256 for it, not
+# 64: both are trained, the wide one with less patience for want of time.
 _RECTOOLS = "github.com/blondered/transformer_benchmark (README, Hyperparameters)"
 _SAMPLED = {"loss": "sampled_softmax", "n_negatives": 256, "lr": 0.001, "batch_size": 128, "deterministic": True}
 _RECTOOLS_BEAUTY = {"n_factors": 64, "n_blocks": 1, "n_heads": 1, "dropout_rate": 0.2, "session_max_len": 50}
@@ -52,7 +53,7 @@ class Peer:
     scripts: tuple[str, ...]
     """What is run there, in `theirs/`, and what that imports."""
     settings: dict[str, dict[str, Any]]
-    """By data set."""
+    """By data set; where one is missing the peer is not trained on it."""
     source: str
     """Where the settings come from."""
 
@@ -85,13 +86,20 @@ PEERS = {
         },
         _RECTOOLS,
     ),
+    "rectools_wide": Peer(
+        "RecTools SASRec, width 256",
+        "rectools_training",
+        ("sasrec_rectools.py", "curve.py", "files.py", "rectools_log.py"),
+        {"beauty": {**_LONG, "patience": 10, "model": {**_RECTOOLS_BEAUTY, "n_factors": 256, **_SAMPLED}}},
+        "github.com/blondered/transformer_benchmark (configs/paper/loo/s3_vanilla.yaml)",
+    ),
     "recbole": Peer(
         "RecBole SASRec",
         "recbole_training",
-        ("sasrec_recbole.py", "curve.py", "files.py"),
+        ("sasrec_recbole.py", "recbole_lean.py", "coin.py", "curve.py", "files.py"),
         {
             "beauty": {**_LONG, "patience": 10, "model": {**_RECBOLE_DEFAULTS, "MAX_ITEM_LIST_LENGTH": 50}},
-            "ml-1m": {**_LONG, "patience": 10, "model": {**_RECBOLE_DEFAULTS, "MAX_ITEM_LIST_LENGTH": 200}},
+            "ml-1m": {**_LONG, "patience": 10, "model": {**_RECBOLE_DEFAULTS, "MAX_ITEM_LIST_LENGTH": 50}},
         },
         _RECBOLE,
     ),

@@ -86,7 +86,7 @@ class SideBySide:
                 answers = answers_in(place)
                 found.append((peer_row(peer.title, place, self._judge_peer(name, answers, place)), answers))
         ours: list[tuple[Row, Path]] = []
-        names = cell_names(Path("recipes/quality") / f"{self.data}.yaml", Path("runs/quality") / self.data)
+        names = self._cell_names()
         for name, place in own_folders(self._roots()).items():
             judged = self._judged(
                 f"judged/ours/{name}",
@@ -101,6 +101,15 @@ class SideBySide:
         if self.options.ours is not None:
             return list(self.options.ours)
         return [Path("runs") / self.data, Path("runs/teachers") / self.data, Path("runs/quality") / self.data]
+
+    def _cell_names(self) -> dict[Path, str]:
+        """What cells of proofs are called, behind the proof's own name where it is not that of the data."""
+        names: dict[Path, str] = {}
+        for root in self._roots():
+            called = cell_names(Path("recipes/quality") / f"{root.name}.yaml", root)
+            before = "" if root.name == self.data else f"{root.name}/"
+            names |= {place: before + name for place, name in called.items()}
+        return names
 
     def place_of(self, name: str) -> Path | None:
         """Where a peer's answer lies; none where there is none."""
@@ -182,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for data in options.data:
             work = SideBySide(data, options)
             with work.folder.locked():
-                for name in () if options.print else options.peers:
+                asked = [name for name in options.peers if data in PEERS[name].settings]
+                for name in () if options.print else asked:
                     try:
                         work.train(name)
                     except CutOff as so_far:

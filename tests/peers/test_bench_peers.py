@@ -1,6 +1,7 @@
 """`make bench-peers` with a peer that is installed already: popularity, in a process of its own."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -99,6 +100,23 @@ def test_students_of_a_proof_are_called_by_their_cells(bench, finished, tmp_path
     assert "| beauty/cells/another/trained | DistilRec |" in page
 
 
+def test_cells_of_another_proof_carry_its_name(bench, finished, tmp_path):
+    recipe, proof = tmp_path / "recipes" / "quality" / "another.yaml", Path("runs/quality/another")
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text(RECIPE.format(data=finished.folder / "data"))
+    (proof / "cells").mkdir(parents=True)
+    place = next(place for place, name in cell_names(recipe, proof).items() if name == "tiny/alone/0")
+    shutil.copytree(next(iter(own_folders([finished.folder]).values())), place)
+    bench("--ours", str(proof))
+    page = (tmp_path / "benchmarks" / "results" / "peers-beauty.md").read_text()
+    assert "| another/tiny/alone/0 | DistilRec |" in page
+
+
+def test_a_peer_without_settings_for_a_data_set_is_not_trained_on_it(bench, monkeypatch):
+    monkeypatch.setitem(PEERS, "ease", Peer("Idle", "implicit", ("popularity.py",), {"ml-1m": {}}, "here"))
+    assert "peers/ease" not in bench("--ours", "--peers", "als", "ease")
+
+
 def test_other_settings_train_anew(bench):
     assert "peers/als: started" in bench("--ours")
     assert "peers/als: started" in bench("--ours", needs=1)
@@ -158,7 +176,15 @@ def test_every_peer_has_pins_of_one_version_each_and_scripts_that_are_there():
         assert all(pin.count("==") == 1 for pin in pins)
         assert len({pin.partition("==")[0].lower() for pin in pins}) == len(pins)
         assert all((side_by_side.THEIRS / script).is_file() for script in peer.scripts)
-        assert set(peer.settings) == {"beauty", "ml-1m"}
+        assert set() < set(peer.settings) <= {"beauty", "ml-1m"}
+
+
+def test_all_that_a_peers_program_imports_of_ours_is_part_of_its_key():
+    known = {file.stem: file.name for file in side_by_side.THEIRS.glob("*.py")}
+    for peer in PEERS.values():
+        for script in peer.scripts:
+            words = re.findall(r"^(?:from|import) (\w+)", (side_by_side.THEIRS / script).read_text(), re.MULTILINE)
+            assert {known[word] for word in words if word in known} <= set(peer.scripts), script
 
 
 def test_models_half_done_are_not_in_the_table(tmp_path):

@@ -20,6 +20,7 @@ from recbole.data.dataloader import TrainDataLoader
 from recbole.model.sequential_recommender import SASRec
 from recbole.trainer import Trainer
 from recbole.utils import init_seed
+from recbole_lean import LeanSASRec, check
 
 
 def main() -> None:
@@ -28,7 +29,8 @@ def main() -> None:
     torch.set_num_threads(settings["threads"])
     # RecBole's model SINE, imported with all others, has autograd look for NaN in every gradient of every model
     torch.autograd.set_detect_anomaly(False)  # which finds none, changes none, and takes three tenths of the time
-    trainer, loader, dataset = build(heard, settings)
+    trainer, loader, dataset = build(heard, settings, LeanSASRec)
+    check(trainer.model, dataset.inter_feat[:256])
     parameters = sum(p.numel() for p in trainer.model.parameters())
     curve = Curve(heard, folder, settings, parameters=parameters, library="RecBole 1.2.1")
     parts = {"model": trainer.model, "optimizer": trainer.optimizer, "order": Order(loader.generator)}
@@ -55,7 +57,7 @@ class Order:
         self.generator.set_state(state["generator"])
 
 
-def build(heard: Heard, settings: dict[str, Any]) -> tuple[Trainer, TrainDataLoader, Any]:
+def build(heard: Heard, settings: dict[str, Any], model: type[SASRec] = SASRec) -> tuple[Trainer, TrainDataLoader, Any]:
     """A trainer, its batches and its data set, which holds training events alone."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "peers"
@@ -81,7 +83,7 @@ def build(heard: Heard, settings: dict[str, Any]) -> tuple[Trainer, TrainDataLoa
         dataset = create_dataset(config)
         dataset._change_feat_format()  # cuts every training sequence into its prefixes
     loader = TrainDataLoader(config, dataset, None, shuffle=True)
-    return Trainer(config, SASRec(config, dataset)), loader, dataset
+    return Trainer(config, model(config, dataset)), loader, dataset
 
 
 def write_log(heard: Heard, path: Path) -> None:
