@@ -35,7 +35,7 @@ check: $(VENV)/.dev ## What CI runs: lint, format, types, tests
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
 
-bench: bench-train bench-evaluate-speed bench-evaluate-large bench-encode bench-search bench-large bench-teachers ## All that need no ARGS (hours)
+bench: bench-train bench-evaluate-speed bench-evaluate-large bench-encode bench-search bench-large bench-teachers ## Those that need neither ARGS, nor a finished run, nor other libraries (hours)
 
 bench-train: $(VENV)/.dev ## Time one epoch of training beside the plain way
 	$(BIN)/python benchmarks/train_speed.py $(ARGS)

@@ -71,7 +71,7 @@ def main() -> None:
             validate=recall,
             settings=_settings(arguments),
             knowledge=teacher,
-            distil=DistilSettings(start_from_teacher=False),
+            distil=DistilSettings(alpha=0.7, start_from_teacher=False),
             checkpoint_path=Path(folder) / "checkpoint.safetensors",
         )
     for number, epoch in enumerate(report.epochs, start=1):

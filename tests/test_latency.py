@@ -1,5 +1,6 @@
 """Milliseconds a request, in a process of its own."""
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -38,10 +39,12 @@ def test_percentiles_of_single_requests():
     assert Latency.of(range(101)) == Latency(p50=50, p95=95, p99=99, requests=101)
 
 
-def test_a_failure_in_the_other_process_is_told(tmp_path):
-    with pytest.raises(
-        DistilRecError, match=r"(?s)the process that measures latency failed: .*nowhere is not a folder"
-    ):
+def test_histories_of_numpy_are_asked_for_too(artefacts):
+    assert len(milliseconds_of_requests(artefacts, [np.array([10, 11]), [np.int64(12)]], requests=3)["student"]) == 3
+
+
+def test_a_failure_in_the_other_process_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(DistilRecError, match=r"^the process that measures latency failed: .*nowhere is not a folder"):
         milliseconds_of_requests({"lost": tmp_path / "nowhere"}, [[1]])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,14 +70,23 @@ def own_row(name: str, folder: Path, evaluations: dict[str, Evaluation]) -> Row:
 
 
 def own_folders(roots: Sequence[Path]) -> dict[str, Path]:
-    """Finished models of ours below these folders, by a name for the table: the path below the root's own folder."""
-    found = {}
-    for root in roots:
-        for artefact in sorted(root.glob("**/artefact")):
-            folder = artefact.parent
-            whole = all((folder / name).is_file() for name in ("training.json", "stage.json"))
-            if whole and not any(part.endswith((".partial", ".old")) for part in folder.parts):
-                found[str(folder.relative_to(root.parent))] = folder
+    """Finished models of ours below these folders, by a name for the table: the path below the root's own folder.
+
+    Where two would have one name, both have the whole path.
+    """
+    places = [(root, folder) for root in dict.fromkeys(roots) for folder in _finished(root)]
+    short = Counter(str(folder.relative_to(root.parent)) for root, folder in places)
+    named = ((str(folder.relative_to(root.parent)), folder) for root, folder in places)
+    return {name if short[name] == 1 else str(folder): folder for name, folder in named}
+
+
+def _finished(root: Path) -> list[Path]:
+    found = []
+    for artefact in sorted(root.glob("**/artefact")):
+        folder = artefact.parent
+        whole = all((folder / name).is_file() for name in ("training.json", "stage.json"))
+        if whole and not any(part.endswith((".partial", ".old")) for part in folder.parts):
+            found.append(folder)
     return found
 
 

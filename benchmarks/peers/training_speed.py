@@ -9,7 +9,8 @@ some steps are made after each of ours, and an epoch is the median step as often
 labelled so. Between two turns a process waits and takes nothing. Peers run as they come; `--keep-memory` has glibc
 keep what they free, as ours does by itself (`distilrec.memory`), which is worth much to them. Importing RecBole's
 models has autograd look for NaN in every gradient of whatever is trained (its SINE asks for it, for debugging);
-`--without-nan-checks` has it not.
+`--without-nan-checks` has it not. `--cheaper-sums` times the peers as `side_by_side.py` trains them: the same models
+and losses, worked out with less.
 """
 
 from __future__ import annotations
@@ -115,6 +116,7 @@ def start(name: str, told: Setup, heard: Path, options: argparse.Namespace) -> R
         "seed": 0,
         "steps_a_turn": told.steps * options.steps,
         "without_nan_checks": options.without_nan_checks,
+        "cheaper_sums": options.cheaper_sums,
         "model": told.model,
     }
     places = [python_of(f"{told.library}_training", options.venvs), THEIRS / f"speed_{told.library}.py", heard]
@@ -160,6 +162,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep-memory", action="store_true", help="the peers' too")
     parser.add_argument("--without-nan-checks", action="store_true", help="of RecBole, which are meant for debugging")
+    parser.add_argument("--cheaper-sums", action="store_true", help="of `rectools_lean.py`, `recbole_lean.py`")
     parser.add_argument("--venvs", type=Path, default=FOLDER, help="where the peers' environments are")
     return parser.parse_args()
 

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +16,7 @@ from distilrec.energy import EnergySettings, joules_per_thousand, measure_energy
 from distilrec.errors import SettingsError
 from distilrec.evaluate.cost import Cost
 from distilrec.files import read_json
-from distilrec.latency import WARM_UP, Latency, ask, ask_with_one_thread
+from distilrec.latency import WARM_UP, Latency, answer, ask, ask_with_one_thread, plain_ids
 from distilrec.memory import peak_memory_bytes
 from distilrec.models.kinds import import_kind
 
@@ -42,7 +40,7 @@ def measure_cost(
     settings = energy or EnergySettings()
     question = {
         "artefact": str(artefact),
-        "histories": [list(history) for history in histories],
+        "histories": plain_ids(histories),
         "requests": requests,
         "energy": settings.model_dump(mode="json"),
     }
@@ -110,9 +108,5 @@ def _throughput(recommender: Recommender, histories: Sequence[Sequence[Id]], *, 
     return at_once / (time.process_time() - began)
 
 
-def _main() -> None:
-    json.dump(_measure(json.load(sys.stdin)), sys.stdout)
-
-
 if __name__ == "__main__":
-    _main()
+    answer(_measure)

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,10 +64,15 @@ def milliseconds_of_requests(
         raise SettingsError(f"{len(histories)} histories, {requests} requests: expected at least one of each")
     question = {
         "artefacts": {name: str(path) for name, path in artefacts.items()},
-        "histories": list(histories),
+        "histories": plain_ids(histories),
     }
     found: dict[str, list[float]] = ask_with_one_thread("distilrec.latency", {**question, "requests": requests})
     return found
+
+
+def plain_ids(histories: Sequence[Sequence[Id]]) -> list[list[Id]]:
+    """Histories as JSON can hold them: NumPy's numbers and texts become Python's."""
+    return [[one.item() if isinstance(one, np.generic) else one for one in history] for history in histories]
 
 
 def ask_with_one_thread(module: str, question: Mapping[str, Any]) -> Any:  # noqa: ANN401  (whatever JSON holds)
@@ -104,14 +109,21 @@ def ask(recommender: Recommender, history: Sequence[Id] | Sequence[Sequence[Id]]
     recommender.recommend(history, k=min(10, recommender.n_items))
 
 
-def _main() -> None:
-    from distilrec.recommender import Recommender
-
-    question = json.load(sys.stdin)
-    recommenders = {name: Recommender.from_pretrained(path) for name, path in question["artefacts"].items()}
-    found = _measure(recommenders, question["histories"], question["requests"])
+def answer(measure: Callable[[dict[str, Any]], Any]) -> None:
+    """In the process that is asked: read the question, write what is measured, or say in a sentence why not."""
+    try:
+        found = measure(json.load(sys.stdin))
+    except DistilRecError as error:
+        sys.exit(str(error))
     json.dump(found, sys.stdout)
 
 
+def _asked(question: dict[str, Any]) -> dict[str, list[float]]:
+    from distilrec.recommender import Recommender
+
+    recommenders = {name: Recommender.from_pretrained(path) for name, path in question["artefacts"].items()}
+    return _measure(recommenders, question["histories"], question["requests"])
+
+
 if __name__ == "__main__":
-    _main()
+    answer(_asked)

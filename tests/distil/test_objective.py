@@ -270,6 +270,16 @@ def test_all_items_as_candidates_are_the_loss_over_the_whole_catalogue():
     assert few.values == pytest.approx(whole.values, rel=1e-4)
 
 
+def test_the_teachers_best_items_are_candidates_also_where_its_soft_labels_are_not_learnt():
+    model = student(dropout=0.0)
+    candidates = {"random": 1, "teacher_top": N_ITEMS, "student_top": 0}
+    taught, plain = (
+        step(objective(model, PLAIN.with_changes(**changed), knowledge=Names(), alpha=0.0), model).values["hard"]
+        for changed in ({"candidates": candidates}, {})
+    )
+    assert taught == pytest.approx(plain, rel=1e-4)
+
+
 def test_candidates_are_drawn_anew_at_each_step_and_the_same_for_the_same_seed():
     model = student(dropout=0.0)
     found = objective(model, PLAIN.with_changes(candidates={"random": 2, "teacher_top": 0, "student_top": 0}))

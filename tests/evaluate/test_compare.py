@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from distilrec.errors import DataError, SettingsError
-from distilrec.evaluate.compare import compare, metric_title, share_of_lead
+from distilrec.evaluate.compare import compare, metric_title, p_value_text, share_of_lead
 from distilrec.evaluate.evaluation import Evaluation
 
 PROTOCOL = {
@@ -51,6 +51,23 @@ def test_a_difference_that_chance_explains_is_not_called_one():
         "no difference shown between small and large: NDCG@10 0.4995 and 0.5000, 95 % interval -0.00"
     )
     assert "p = 0." in sentence
+
+
+def test_a_corrected_p_value_decides_where_one_is_given():
+    comparison = compare(evaluation(BETTER), evaluation(BASE), names=("distilled", "alone"))
+    assert comparison.differs_at(0.04)
+    assert not comparison.differs_at(0.06)
+    assert comparison.sentence(corrected_p=0.04) == comparison.sentence()
+    sentence = comparison.sentence(corrected_p=0.12)
+    assert sentence.startswith("no difference shown between distilled and alone: NDCG@10 0.5500 and 0.5000, 95 %")
+    assert ", p = 0.0005 (" in sentence
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.12, "p = 0.12"), (0.004, "p = 0.0040"), (0.0001, "p = 0.0001"), (0.00001, "p < 0.0001")]
+)
+def test_a_p_value_is_never_written_as_nothing(p, text):
+    assert p_value_text(p) == text
 
 
 def test_the_same_values_are_said_to_be_the_same():

@@ -23,6 +23,11 @@ def test_who_has_no_history_is_compared_with_the_average_event():
     assert popularity_lift(np.array([[1]]), Ragged.of([[]]), COUNTS).tolist() == [pytest.approx(4 / average - 1)]
 
 
+def test_a_history_of_items_that_nobody_chose_in_training_has_no_endless_lift():
+    average = (8 * 8 + 4 * 4 + 2 * 2) / 14
+    assert popularity_lift(np.array([[1]]), Ragged.of([[3, 3]]), COUNTS).tolist() == [pytest.approx(4 / average - 1)]
+
+
 def test_novelty_is_the_bits_of_the_share_of_users():
     # of 8 users all chose item 0 (0 bits), half item 1 (1 bit); item 3 counts as chosen by one (3 bits)
     assert novelty(LISTS, COUNTS, 8).tolist() == [1 / 2, 3, 0]

@@ -72,6 +72,36 @@ def test_whoever_watches_is_shown_whole_rows():
     assert {shape[1] for shape in shapes} == {N}
 
 
+@pytest.mark.parametrize("width", [1, 16, 64, 300])
+@pytest.mark.parametrize("n_vectors", [1, 10])
+def test_items_with_one_vector_are_tied_whatever_rounding_makes_of_their_products(width, n_vectors):
+    """Answers come last among those with their vector; products of a chunk and of a pair differ in their last bits."""
+    n_items, draw = 1000, np.random.default_rng(1)
+    items = draw.normal(size=(n_vectors, width)).astype(np.float32)[np.arange(n_items) % n_vectors]
+    read = draw.normal(size=(200, width)).astype(np.float32)
+    answers = draw.integers(0, n_items, 200)
+    cases = Cases(np.arange(200), Ragged.of([[]] * 200), Ragged.of(answers[:, None]))
+    found, _ = products.rank_products(Products(items, lambda batch: read[: len(batch)]), cases, quiet=True)
+    order = np.argsort(-(read.astype(np.float64) @ items[:n_vectors].T.astype(np.float64)), axis=1)
+    place = np.argmax(order == answers[:, None] % n_vectors, axis=1) + 1  # of its vector among the vectors
+    assert found.values.tolist() == (place * (n_items // n_vectors)).tolist()
+
+
+def test_answers_that_rounding_cannot_tell_apart_are_in_order_among_themselves():
+    items = np.ones((6, 64), dtype=np.float32)
+    items[1] += np.float32(1e-7)  # less than what products of 64 numbers are worth
+    cases = Cases(np.arange(1), Ragged.of([[]]), Ragged.of([[0, 1]]))
+    vectors = np.random.default_rng(2).random((1, 64)).astype(np.float32)
+    found, _ = products.rank_products(Products(items, lambda batch: vectors), cases, quiet=True)
+    assert sorted(found.values.tolist()) == [5, 6]  # behind all four others, and not on one place
+
+
+def test_vectors_whose_products_could_overflow_are_refused():
+    huge = np.full((N, WIDTH), 1e30, dtype=np.float32)
+    with pytest.raises(DataError, match=r"scores may reach 4e\+60, more than float32 holds; the model has diverged"):
+        evaluate(Products(huge, lambda batch: huge[: len(batch)]), world(1), quiet=True)
+
+
 def test_damaged_vectors_are_refused():
     broken = ITEMS.copy()
     broken[3, 0] = np.nan

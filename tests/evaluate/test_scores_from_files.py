@@ -45,6 +45,13 @@ def test_lists_are_judged_as_whole_rankings_are_up_to_their_length(write):
     assert "mrr" not in found.metrics  # it would need the rest of the ranking
 
 
+def test_an_answer_in_no_list_is_never_found_for_want_of_others(write):
+    lists = {"test_items": [[1, 2], [3, -1], [1, 3]], "test_scores": np.ones((3, 2), np.float32)}
+    with pytest.raises(DataError, match=r"case 1 leaves out an answer, .* since the case ranks 2 items"):
+        judged(write(**lists))
+    assert judged(write(**lists), cutoffs=(1,)).values("recall@1").tolist() == [0, 0, 0]  # ties count against it
+
+
 def test_what_is_in_no_list_is_a_miss(write):
     lists = {"test_items": [[1], [3], [1]], "test_scores": np.ones((3, 1), np.float32)}
     assert judged(write(**lists), cutoffs=(1,)).values("recall@1").tolist() == [1, 0, 0]
@@ -55,6 +62,12 @@ def test_what_is_in_no_list_is_a_miss(write):
     [
         ({}, (2,), ArtifactError, "holds no scores of test; expected test.scores.npy, test.histories.npy with"),
         ({"test_histories": SCORES}, (2,), ArtifactError, "no items.npy to multiply it by"),
+        (
+            {"test_items": [[1.0, 2.0], [2.0, 3.0], [3.0, np.nan]], "test_scores": np.ones((3, 2))},
+            (2,),
+            DataError,
+            "test.items.npy holds float64; expected whole numbers, the rows of items",
+        ),
         ({"test_scores": SCORES[:2]}, (2,), DataError, r"test.scores.npy has shape \(2, 4\); expected \(3, 4\)"),
         (
             {"test_histories": SCORES, "items": np.ones((5, 4))},

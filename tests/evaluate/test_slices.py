@@ -82,6 +82,15 @@ def test_text_is_parted_where_a_separator_is_told():
     assert found(by_item_column(asking([0], [1]), items, "genres")) == {"Comedy|Drama": [0], "Drama": [1]}
 
 
+@pytest.mark.parametrize("missing", [float("nan"), None])
+def test_nan_is_no_value_and_leaves_the_quarters_of_the_others(missing):
+    ages = [*map(float, range(40)), missing]
+    slicing = by_user_column(asking(*[[0]] * 41), pl.DataFrame({"age": ages}), "age")
+    assert [len(np.flatnonzero(members)) for members in slicing.groups.values()] == [10] * 4
+    texts = by_user_column(asking(*[[0]] * 41), pl.DataFrame({"age": [str(age) for age in ages[:40]] + ["NaN"]}), "age")
+    assert found(texts) == found(slicing)
+
+
 def test_many_numbers_are_put_into_quarters_also_where_they_are_text():
     users = pl.DataFrame({"age": [str(age) for age in range(12)]})  # quartiles 2.75, 5.5, 8.25
     slicing = by_user_column(asking(*[[0]] * 12), users, "age")

@@ -62,6 +62,17 @@ def test_the_sentence_says_yes_or_not_shown_with_the_evidence():
     assert "at least 5.0 % above" in better
 
 
+def test_it_never_says_yes_beside_a_bound_that_says_no():
+    """Few users, most of whom find nothing: the test and the bound of the same draws may disagree."""
+    draw, found = np.random.default_rng(0), []
+    for seed in range(150):
+        b = np.where(draw.random(100) < 0.2, draw.choice([1, 0.63, 0.5], 100), 0.0)
+        a = np.where(draw.random(100) < 0.6, b, np.where(draw.random(100) < 0.3, draw.choice([1, 0.63], 100), 0.0))
+        found.append(non_inferiority(evaluation(a), evaluation(b), margin=0.1, resamples=500, seed=seed))
+    assert any(one.p_value < 0.05 and one.at_worst <= -0.1 for one in found)  # or this test would show nothing
+    assert all(one.at_worst > -0.1 for one in found if one.shown)
+
+
 def test_margins_that_are_no_share_are_refused():
     with pytest.raises(SettingsError, match="margin is 1; expected a share between 0 and 1"):
         non_inferiority(evaluation([1]), evaluation([1]), margin=1)

@@ -56,10 +56,10 @@ def test_only_positions_that_are_spoken_of_count():
 def test_labels_that_are_nearly_one_hot_or_nearly_flat_are_warned_about():
     (one_hot,) = warnings_of(Sharpness(top_probability=0.96, entropy=0.05))
     assert one_hot.startswith("the soft labels are nearly one-hot: the best item has probability 0.960 on average, so")
-    assert one_hot.endswith("Raise the temperature, or regularise the teacher")
+    assert one_hot.endswith("Their order teaches as before (`relaxed_ranking`, the default)")
     (flat,) = warnings_of(Sharpness(top_probability=0.01, entropy=0.985))
     assert flat.startswith("the soft labels are nearly flat: their entropy is 98.5% of the largest that there can be")
-    assert flat.endswith("Lower the temperature, or train the teacher longer")
+    assert flat.endswith("Train the teacher longer; lower the temperature where `alpha` is above 0")
 
 
 def test_labels_in_between_are_not_warned_about():

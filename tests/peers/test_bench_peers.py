@@ -195,5 +195,17 @@ def test_models_half_done_are_not_in_the_table(tmp_path):
     assert list(own_folders([tmp_path])) == [f"{tmp_path.name}/whole"]
 
 
+def test_models_of_one_name_in_two_roots_both_have_their_whole_path(tmp_path):
+    roots = [tmp_path / "one" / "beauty", tmp_path / "two" / "beauty"]
+    for root in roots:
+        (root / "student" / "artefact").mkdir(parents=True)
+        for name in ("training.json", "stage.json"):
+            (root / "student" / name).write_text("{}")
+    (tmp_path / "one" / "beauty" / "student").rename(roots[0] / "teacher")
+    assert list(own_folders(roots)) == ["beauty/teacher", "beauty/student"]
+    (roots[0] / "teacher").rename(roots[0] / "student")
+    assert list(own_folders([*roots, roots[0]])) == [str(root / "student") for root in roots]
+
+
 def test_nothing_is_said_of_no_models():
     assert sentences([], {}) == []

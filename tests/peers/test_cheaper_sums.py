@@ -7,7 +7,28 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "peers" / "theirs"))
+from by_matrices import Logits
 from coin import Coin
+
+# --- products with items that are drawn -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_states", [0, 1, Logits.PART, 2 * Logits.PART + 3])
+def test_products_by_matrices_are_those_of_the_vectors_that_are_asked_for(n_states):
+    torch.manual_seed(0)
+    states, items = torch.randn(n_states, 8), torch.randn(20, 8)
+    asked = torch.randint(0, 20, (n_states, 5))  # with repeats
+    found = [states.clone().requires_grad_(), items.clone().requires_grad_()]
+    wanted = [states.clone().requires_grad_(), items.clone().requires_grad_()]
+    ours = Logits.apply(*found, asked)
+    theirs = torch.einsum("pd,pcd->pc", wanted[0], wanted[1][asked])
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.randn(n_states, 5)
+    (ours * weights).sum().backward()
+    (theirs * weights).sum().backward()
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
 
 # --- dropout of one half ----------------------------------------------------------------------------------------------
 

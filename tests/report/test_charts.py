@@ -1,6 +1,7 @@
 """Each chart is one picture with words for who can't see it, and marks where the numbers are."""
 
 from itertools import pairwise
+from math import nan
 
 import pytest
 
@@ -29,6 +30,18 @@ def test_curves_end_with_their_names_and_mark_the_epoch_that_was_kept(outline):
     assert found.problems == []
     assert "a ends at 0.1500 after 3 epochs, b ends at 0.1000 after 1 epochs" in found.words
     assert [a["class"] for _, a in found.tags if a.get("class", "").startswith("mark")] == ["mark distilled"]
+
+
+def test_a_line_is_broken_where_it_has_no_value(outline):
+    """Epochs 1 and 2, a gap, epoch 4 alone, which is a dot; the name stands there, not at the end of the axis."""
+    lines = [Line("soft", "series-1", [4.0, 3.0, nan, 2.0, nan]), Line("loss", "series-0", [4.0] * 5)]
+    found = outline(curves(lines, title="Loss", y_title="loss"))
+    drawn = [a["d"].removeprefix("M").split("L") for a in found.named("path") if a["class"] == "curve series-1"]
+    assert [len(set(points)) for points in drawn] == [2, 1]
+    assert "soft ends at 2.0000 after 4 epochs" in found.words
+    assert not any("nan" in str(value) for _, attributes in found.tags for value in attributes.values())
+    ends = {a["class"]: float(a["x"]) for a in found.named("text") if "ink" in a["class"]}
+    assert ends["label ink series-1"] < ends["label ink series-0"]
 
 
 def test_names_at_the_ends_of_curves_do_not_touch_and_stay_above_the_axis(outline):

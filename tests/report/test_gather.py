@@ -5,13 +5,16 @@ import shutil
 import sys
 
 import numpy as np
+import polars as pl
 import pytest
 
 from distilrec.errors import ArtifactError
+from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.kept_lists import load_lists
 from distilrec.files import read_json, write_json
 from distilrec.recommender import Recommender
 from distilrec.report.gather import gather
+from distilrec.report.markdown import markdown_page
 from distilrec.report.page import html_page
 from distilrec.report.samples import SAMPLES, samples_of
 from distilrec.report.shown import MEASURES, popularity_group
@@ -150,7 +153,86 @@ def test_a_run_that_kept_no_lists_can_be_asked_later(finished, copied):
     assert np.array_equal(load_lists(copied / "evaluation/distilled"), kept)
 
 
+def test_models_that_were_judged_on_other_cases_than_the_data_holds_have_no_groups_lists_or_samples(copied, outline):
+    """A recipe that asks about more users: the data is done anew first, and the run was stopped there."""
+    settings = copied / "data/split.json"
+    write_json(settings, {**read_json(settings), "new_items_only": False})
+    found = gather(copied)
+    assert (found.slices, found.shown, found.samples) == ([], (), ())
+    assert found.missing == [
+        f"{copied}/data holds other test cases than those that models were judged on, so groups, lists and samples are "
+        f"left out. Go on with: distilrec run {copied}/recipe.yaml --out {copied}"
+    ]
+    assert [verdict.groups for verdict in found.verdicts] == [[], []]
+    page = outline(html_page([found], command="c"))
+    assert page.problems == []
+    assert found.missing[0] in page.words
+
+
+def test_as_many_other_users_are_noticed(finished, copied):
+    """The same number of cases, of the same users, whose histories are other ones."""
+    interactions = finished.prepared.interactions
+    shutil.rmtree(copied / "data")
+    turned = interactions.events.with_columns(item=(pl.col("item") + 1) % interactions.n_items)
+    dataclasses.replace(interactions, events=turned).save(copied / "data")
+    shutil.copy(finished.folder / "data/split.json", copied / "data/split.json")
+    assert gather(copied).samples == ()
+
+
+@pytest.mark.parametrize("otherwise", [{"exclude_history": False}, {"cases": "of before"}])
+def test_a_model_that_was_asked_otherwise_is_left_out_and_the_rest_is_shown(copied, outline, otherwise):
+    for name in ("teacher", "ease"):
+        held = Evaluation.load(copied / "evaluation" / name)
+        dataclasses.replace(held, protocol={**held.protocol, **otherwise}).save(copied / "evaluation" / name)
+    found = gather(copied)
+    others = {name for name in TITLES if name not in ("teacher", "ease")}
+    assert all(set(one.metrics) == others for one in found.slices)
+    assert {one.title for one in found.shown[2:]} == {TITLES[name] for name in others}
+    assert list(found.samples[0].lists) == ["student alone", "distilled student"]
+    assert [verdict.overall.names[1] for verdict in found.verdicts] == ["the student alone"]
+    assert found.missing == [
+        "EASE, teacher: not judged on the same cases in the same way as popularity, item-kNN, student alone, distilled "
+        "student, so groups, verdicts, lists and samples leave them out. Go on with: distilrec run "
+        f"{copied}/recipe.yaml --out {copied}"
+    ]
+    assert outline(html_page([found, found], command="c")).problems == []
+    assert "For whom" in markdown_page([found], command="c")
+
+
+@pytest.mark.parametrize("rows", [23, 25])
+def test_vectors_of_fewer_or_more_items_are_not_used(copied, rows):
+    np.save(copied / "vectors/vectors.npy", np.ones((rows, 32), dtype=np.float32))
+    found = gather(copied)
+    assert not any("diversity" in one.measures for one in found.shown)
+    assert "coverage" in found.shown[-1].measures
+    assert found.missing == [
+        f"{copied}/vectors/vectors.npy holds {rows} vectors of another catalogue than the 24 items of the data folder, "
+        "so diversity is left out."
+    ]
+
+
+def test_vectors_of_as_many_other_items_are_not_used(copied):
+    stage = copied / "vectors/stage.json"
+    held = read_json(stage)
+    write_json(stage, {**held, "inputs": {**held["inputs"], "catalogue": "of before"}})
+    found = gather(copied)
+    assert not any("diversity" in one.measures for one in found.shown)
+    assert "so diversity is left out" in found.missing[0]
+
+
 # ---- unfinished and damaged runs
+
+
+def test_what_a_kill_left_is_no_model_no_training_and_no_stage(copied, found):
+    for place in ("evaluation/distilled", "distilled/seed-0", "teacher"):
+        shutil.copytree(copied / place, copied / f"{place}.old")
+    shutil.copytree(copied / "distilled/seed-0", copied / "distilled/seed-1.old")
+    shutil.copytree(copied / "distilled/seed-0", copied / "distilled/seed-2.partial")
+    left = gather(copied)
+    assert [model.name for model in left.models] == [model.name for model in found.models]
+    assert [curve.seed for curve in left.model("distilled").curves] == [0]
+    names = [stage.name for stage in left.stages]
+    assert sorted(names) == sorted([*(stage.name for stage in found.stages), "distilled/seed-2"])
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -81,6 +81,21 @@ def test_the_numbers_that_decide_come_first(facts, outline):
     assert "0.50 msa request, median99 % within 2.00 ms" in words
 
 
+@pytest.mark.parametrize(
+    ("student", "told"),
+    [
+        (80_000, "80 kBon disk, all counted2.0 times larger than its teacher"),
+        (40_000, "40 kBon disk, all countedas large as its teacher"),
+        (39_000, "39 kBon disk, all countedas large as its teacher"),
+        (16_000, "16 kBon disk, all counted2.5 times smaller than its teacher"),
+    ],
+)
+def test_a_student_is_called_smaller_only_where_it_is(facts, outline, student, told):
+    """The teacher has 40,000 bytes."""
+    distilled = dataclasses.replace(facts.models[2], bytes_on_disk=student)
+    assert told in outline(page(dataclasses.replace(facts, models=[*facts.models[:2], distilled]))).words
+
+
 def test_the_lead_says_what_was_measured_on_what(facts, outline):
     words = outline(page(dataclasses.replace(facts, data=[("Log", "films"), ("Split", "time")]))).words
     assert (

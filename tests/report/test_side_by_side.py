@@ -27,13 +27,25 @@ def test_a_run_that_is_better_is_called_so(run):
     (found,) = compare_runs([run("old", [0.1] * 40), run("new", [0.4, 0.5] * 20)])
     assert found.word == "better"
     assert found.sentence.startswith("New is better than old by 0.3500 NDCG@10")
-    assert found.sentence.endswith("corrected for the number of pairs, p = 0.00.")
+    assert found.sentence.endswith("corrected for the number of pairs, p = 0.0005.")
 
 
 def test_the_p_values_of_several_pairs_are_corrected(run):
     runs = [run("a", [0.5, 0.1] * 20), run("b", [0.6, 0.1] * 20), run("c", [0.5, 0.2] * 20)]
     both, alone = compare_runs(runs), compare_runs(runs[:2])
     assert both[0].p_value == pytest.approx(min(1, 2 * alone[0].p_value))
+
+
+def test_what_is_shown_only_before_the_correction_is_not_called_better(run):
+    """Of 100 users who differ, 61 are better by 0.1: p is about 0.03, and four pairs make it four times as large."""
+    base, ours = run("a", [0.5] * 200), run("b", [0.6] * 61 + [0.4] * 39 + [0.5] * 100)
+    (alone,), (found, *_) = compare_runs([base, ours]), compare_runs([base, *[ours] * 4])
+    assert 0.05 < found.p_value == pytest.approx(4 * alone.p_value)
+    assert (alone.word, found.word) == ("better", "no difference shown")
+    assert alone.sentence.startswith("B is better than a by 0.0110 NDCG@10")
+    assert found.sentence.startswith("No difference shown between b (runs/b) and a: NDCG@10 0.5110 and 0.5000")
+    assert found.sentence.endswith(f"corrected for the number of pairs, p = {found.p_value:.2f}.")
+    assert "better than" not in markdown_page([base, *[ours] * 4], command="c")
 
 
 def test_runs_on_other_data_are_not_compared_and_it_is_said_why(run, outline):

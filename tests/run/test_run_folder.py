@@ -10,7 +10,7 @@ import pytest
 
 from distilrec.errors import ArtifactError, StorageError
 from distilrec.files import read_json
-from distilrec.run.folder import RunFolder, digest_of_stage, seconds_of_stage
+from distilrec.run.folder import RunFolder, digest_of_stage, inputs_of_stage, is_leftover, seconds_of_stage
 
 
 class Killed(BaseException):
@@ -123,6 +123,40 @@ def test_a_kill_while_the_new_result_takes_its_place_loses_neither(folder, monke
         assert (folder.stage("teacher", {"epochs": 3}, never) / "result.txt").read_text() == "three"
     assert (folder.stage("teacher", {"epochs": 4}, never) / "result.txt").read_text() == "four"
     assert [path.name for path in folder.path.iterdir()] == ["teacher"]
+
+
+@pytest.mark.parametrize("moment", [1, 2])
+def test_what_a_kill_left_is_told_from_finished_stages(folder, monkeypatch, moment):
+    """Killed before the new result has its name, and before the old one is deleted."""
+    folder.stage("distilled/seed-1", {"epochs": 3}, write("three"))
+    steps = count()
+
+    def die_or(step):
+        def wrapped(*args):
+            if next(steps) == moment:
+                raise Killed
+            return step(*args)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", die_or(Path.rename))
+        patch.setattr(shutil, "rmtree", die_or(shutil.rmtree))
+        with pytest.raises(Killed):
+            folder.stage("distilled/seed-1", {"epochs": 4}, write("four"))
+    left = {path.name: is_leftover(path.relative_to(folder.path)) for path in folder.path.glob("distilled/*")}
+    assert left.pop("seed-1.old")
+    assert left == ({"seed-1.partial": True} if moment == 1 else {"seed-1": False})
+
+
+def test_what_lies_in_a_leftover_is_one_too():
+    assert is_leftover(Path("student_alone.old/seed-0"))
+    assert not is_leftover(Path("teacher/folds/0"))
+
+
+def test_the_inputs_of_a_stage_are_read_back_and_of_another_folder_there_are_none(folder):
+    assert inputs_of_stage(folder.stage("teacher", {"epochs": 3}, write("made"))) == {"epochs": 3}
+    assert inputs_of_stage(folder.path) == {}
 
 
 def test_what_a_killed_process_was_writing_is_swept_away(folder):

@@ -1,10 +1,12 @@
 """Trackers are told what lies in a run's folder: once, and anew when it changes. Fakes stand for the libraries."""
 
+import shutil
 import sys
 from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import yaml
 
 from distilrec.errors import ArtifactError, MissingExtraError, SettingsError
 from distilrec.files import read_json, write_json
@@ -101,11 +103,47 @@ def test_every_training_has_its_settings_epochs_and_results(finished):
     assert distilled.results["test/ndcg@10"] == pytest.approx(mean)
 
 
-def test_seeds_have_results_of_their_own_and_a_seed_that_was_dropped_has_none(copied):
-    (copied / "distilled/seed-0").rename(copied / "distilled/seed-3")
-    found = {one.name: one for one in tracked_in(copied)}
-    assert found["distilled/seed-3"].results == {}
-    assert found["student_alone/seed-0"].results != {}
+def told(run):
+    """What is told of each distilled student's NDCG@10, by its folder."""
+    return {one.name: one.results.get("test/ndcg@10") for one in tracked_in(run) if one.name.startswith("distilled")}
+
+
+def test_seeds_that_are_added_to_a_tracked_run_have_results_of_their_own_in_any_order(fakes, small, copied, quick):
+    """The recipe names the new seed while the evaluation of the old one is still there."""
+    small.run(copied, "track=[tensorboard]")
+    small.run(copied, "track=[tensorboard]", "seeds=[0, 1]")
+    first, second = (means["ndcg@10"] for means in read_json(copied / "evaluation/distilled/seeds.json")["means"])
+    assert first != second
+    assert told(copied) == {"distilled/seed-0": first, "distilled/seed-1": second}
+    recipe = copied / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump({**yaml.safe_load(recipe.read_text()), "seeds": [1, 0]}))
+    assert told(copied) == {"distilled/seed-0": first, "distilled/seed-1": second}
+
+
+def test_a_seed_that_was_dropped_has_no_results(small, copied, quick):
+    small.run(copied, "seeds=[5]")
+    assert told(copied)["distilled/seed-0"] is None
+    assert told(copied)["distilled/seed-5"] is not None
+
+
+def test_a_training_that_was_done_anew_has_no_results_until_it_is_judged(copied):
+    """A model's config has the digests of its weights."""
+    config = copied / "distilled/seed-0/artefact/config.json"
+    config.write_text(config.read_text() + "\n")
+    assert told(copied) == {"distilled/seed-0": None}
+
+
+@pytest.mark.parametrize("file", ["evaluation/distilled/stage.json", "evaluation/distilled/seeds.json"])
+def test_an_evaluation_that_does_not_say_of_which_models_it_is_tells_nothing(copied, file):
+    (copied / file).unlink()
+    assert told(copied) == {"distilled/seed-0": None}
+
+
+def test_what_a_kill_left_is_no_training(copied):
+    for left in ("seed-0.old", "seed-1.old", "seed-2.partial"):
+        shutil.copytree(copied / "distilled/seed-0", copied / "distilled" / left)
+    shutil.copytree(copied / "distilled", copied / "distilled.old")
+    assert [one.name for one in tracked_in(copied)] == NAMES
 
 
 def test_tensorboard_gets_a_folder_a_training_and_is_not_told_twice(fakes, copied):

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from files import read
+from recbole.model.sequential_recommender import SASRec
+from recbole_lean import LeanSASRec
 from sasrec_recbole import build
 from steps import Steps
 
@@ -38,7 +40,7 @@ def main() -> None:
     torch.set_num_threads(settings["threads"])
     if settings["without_nan_checks"]:
         torch.autograd.set_detect_anomaly(False)
-    trainer, loader, _ = build(heard, settings)
+    trainer, loader, _ = build(heard, settings, LeanSASRec if settings["cheaper_sums"] else SASRec)
     trainer._train_epoch(Turns(loader, settings["steps_a_turn"]), 0)
 
 

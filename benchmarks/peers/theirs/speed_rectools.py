@@ -12,6 +12,7 @@ from files import read
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
+from rectools_lean import DotByMatrices
 from rectools_log import frame
 from steps import Steps
 
@@ -43,7 +44,8 @@ def main() -> None:
     heard, settings = read(Path(sys.argv[1])), json.loads(sys.argv[2])
     torch.set_num_threads(settings["threads"])
     seed_everything(0, verbose=False)
-    model = SASRecModel(**settings["model"])
+    changed = {"similarity_module_type": DotByMatrices} if settings["cheaper_sums"] else {}
+    model = SASRecModel(**settings["model"], **changed)
     model._trainer = Trainer(
         max_epochs=1000,
         accelerator="cpu",

@@ -65,7 +65,11 @@ Everything = Annotated[
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option(min=1, help="Of each training; three eighths of the student's when left out.", rich_help_panel=_TRIED),
+    typer.Option(
+        min=1,
+        help="Of each training. Left out: three eighths of those of a run's student, 22 for a saved model.",
+        rich_help_panel=_TRIED,
+    ),
 ]
 Teacher = Annotated[
     str,

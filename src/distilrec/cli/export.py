@@ -20,7 +20,7 @@ def export_command(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a saved model.")],
     onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX graphs, which is the only format so far.")] = True,
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write [default: exported, beside the model]; replaced if old.")
+        Path | None, typer.Option(help="The folder to write, replaced if old; without it `exported`, beside the model.")
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Prepared data whose users the certificate is about; a run has its own.")

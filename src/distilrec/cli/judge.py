@@ -185,6 +185,8 @@ def _evaluation_of(path: Path) -> Path:
 
 def _evaluations_in(run: Path) -> dict[str, Evaluation]:
     from distilrec.evaluate.evaluation import Evaluation
+    from distilrec.run.folder import is_leftover
 
     folders = sorted(path.parent for path in (run / "evaluation").glob("*/per_user.parquet"))
-    return {folder.name: Evaluation.load(folder) for folder in folders}
+    whole = [folder for folder in folders if not is_leftover(folder.relative_to(run))]
+    return {folder.name: Evaluation.load(folder) for folder in whole}

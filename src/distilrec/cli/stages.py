@@ -74,7 +74,7 @@ def teach(
     """Make a teacher and take its knowledge.
 
     Settings: those under `teacher`, such as --set kind=ease or --set model.width=128, and those under `knowledge`, such
-    as --set knowledge.soft_labels=top.
+    as --set knowledge.soft_labels=whole.
     """
     from distilrec.run import stages, teaching
 

@@ -219,11 +219,11 @@ class Objective(nn.Module):
         }
         if self.settings.candidates is None:
             return distillation_loss(histories, moment.items, moment.targets, **options)
-        chosen = choose_candidates(
+        chosen = choose_candidates(  # the teacher's best items are among them whether or not its labels are learnt
             histories,
             moment.items,
             settings=self.settings.candidates,
-            soft_labels=soft,
+            soft_labels=moment.teacher.soft_labels() if self.settings.candidates.teacher_top else (),
             generator=moment.generator,
             precision=self.precision,
         )

@@ -32,16 +32,24 @@ class Comparison:
     @property
     def differs(self) -> bool:
         """Whether a difference is shown: the p-value and the interval must both say so."""
-        interval_has_zero = self.result.low <= 0 <= self.result.high
-        return self.result.p_value < 1 - self.level and not interval_has_zero
+        return self.differs_at(self.result.p_value)
 
-    def sentence(self) -> str:
-        """What was found, for a reader who sees nothing else."""
+    def differs_at(self, p_value: float) -> bool:
+        """The same by another p-value, such as one that is corrected for being one of several."""
+        interval_has_zero = self.result.low <= 0 <= self.result.high
+        return p_value < 1 - self.level and not interval_has_zero
+
+    def sentence(self, *, corrected_p: float | None = None) -> str:
+        """What was found, for a reader who sees nothing else.
+
+        Args:
+            corrected_p: decides in place of the comparison's own p-value, which is told.
+        """
         a, b = self.names
         title, evidence = metric_title(self.metric), f"(paired bootstrap over {self.result.n:,} users)"
         if self.result.identical:
             return f"no difference: {a} and {b} have the same {title} for each of {self.result.n:,} users"
-        if not self.differs:
+        if not (self.differs if corrected_p is None else self.differs_at(corrected_p)):
             return (
                 f"no difference shown between {a} and {b}: {title} {self.means[0]:.4f} and {self.means[1]:.4f}, "
                 f"{self._interval(1)}, {p_value_text(self.result.p_value)} {evidence}"
@@ -91,7 +99,9 @@ def share_of_lead(distilled: float, *, alone: float, teacher: float) -> float | 
 
 
 def p_value_text(p: float) -> str:
-    """`p = 0.12`, with more places where it is small."""
+    """`p = 0.12`, with more places where it is small; never 0, which no test finds."""
+    if round(p, 4) == 0:
+        return "p < 0.0001"
     return f"p = {p:.4f}" if p < 0.01 else f"p = {p:.2f}"
 
 

@@ -111,6 +111,7 @@ def judge_files(
     length = scorer.items.shape[1]
     if max(cutoffs) > length:
         raise SettingsError(f"{folder} holds lists of {length} items; cut-off {max(cutoffs)} needs longer ones")
+    _check_answers(folder / f"{split}.items.npy", scorer.items, cases, n_items, max(cutoffs))
     found = evaluate(scorer, cases, cutoffs=cutoffs, split=split, quiet=quiet)
     return replace(found, per_user=found.per_user.drop(_WHOLE_LIST))
 
@@ -138,6 +139,8 @@ def _check(path: Path, array: NDArray[Any], expected: tuple[int, ...]) -> None:
 
 def _check_lists(path: Path, items: IntArray, cases: Cases, n_items: int) -> None:
     """Items must exist, be named once, and not be in the history: left out later, they would shorten the lists."""
+    if items.dtype.kind not in "iu":
+        raise DataError(f"{path} holds {items.dtype}; expected whole numbers, the rows of items")
     least, most = int(items.min(initial=0)), int(items.max(initial=0))
     if least < -1 or most >= n_items:
         raise DataError(f"{path} names items {least} to {most}; expected rows below {n_items}, or -1 for none")
@@ -151,4 +154,20 @@ def _check_lists(path: Path, items: IntArray, cases: Cases, n_items: int) -> Non
         raise DataError(
             f"{path}: the list of case {case} names item {int(listed[seen][0] % n_items)} of its history "
             f"({int(seen.sum())} do). Leave the history out before lists are cut"
+        )
+
+
+def _check_answers(path: Path, items: IntArray, cases: Cases, n_items: int, cutoff: int) -> None:
+    """An answer in no list stands behind all items of its case, which must be more than are looked at."""
+    cases_of, places = np.nonzero(items >= 0)
+    listed = cases_of * n_items + items[cases_of, places]
+    owners = owners_of(cases.relevant)
+    had = np.unique(owners_of(cases.histories) * n_items + cases.histories.values) // n_items
+    n_ranked = n_items - np.bincount(had, minlength=len(cases))  # [C]
+    found = ~np.isin(owners * n_items + cases.relevant.values, listed) & (n_ranked[owners] <= cutoff)
+    if found.any():
+        case = int(owners[found][0])
+        raise DataError(
+            f"{path}: the list of case {case} leaves out an answer, which would count as found among the best "
+            f"{cutoff}, since the case ranks {n_ranked[case]} items. List all of them, or choose a smaller cut-off"
         )

@@ -32,6 +32,7 @@ def load_lists(folder: Path) -> IntArray:
 
 
 def evaluations_without_lists(folder: Path) -> list[Path]:
-    """The evaluations in a folder that were saved without lists."""
-    found = sorted(path.parent for path in folder.glob("*/summary.json") if path.parent.suffix != ".partial")
+    """The evaluations in a folder that were saved without lists; what a kill left half done or replaced is none."""
+    places = sorted(path.parent for path in folder.glob("*/summary.json"))
+    found = [place for place in places if place.suffix not in (".partial", ".old")]
     return [one for one in found if not (one / LISTS).is_file()]

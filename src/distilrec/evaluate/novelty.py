@@ -23,7 +23,8 @@ def average_popularity(lists: IntArray, counts: IntArray) -> Values:
 def popularity_lift(lists: IntArray, histories: Ragged, counts: IntArray) -> Values:
     """By which share what is shown is more popular than what the user chose, [C]: 0 is as popular, 1 is twice.
 
-    Who has no history is taken to like what the average event does. Abdollahpouri et al., RMSE 2019.
+    Who has no history, or one of items that nobody chose in training, is taken to like what the average event does.
+    Abdollahpouri et al., RMSE 2019.
     """
     return lift(average_popularity(lists, counts), popularity_of_histories(histories, counts))
 
@@ -34,11 +35,14 @@ def lift(shown: Values, chosen: Values) -> Values:
 
 
 def popularity_of_histories(histories: Ragged, counts: IntArray) -> Values:
-    """How often the items of each history were chosen in training, on average, [C]; of none, the average event's."""
+    """How often the items of each history were chosen in training, on average, [C].
+
+    Where there are none, or none of them ever was, it is what the average event's item was.
+    """
     before = np.concatenate([[0], np.cumsum(counts[histories.values])])
     sums, lengths = np.diff(before[histories.offsets]), histories.lengths
     of_events = float((counts.astype(np.float64) ** 2).sum() / max(int(counts.sum()), 1))
-    return np.where(lengths > 0, sums / np.maximum(lengths, 1), of_events)
+    return np.where(sums > 0, sums / np.maximum(lengths, 1), of_events)
 
 
 def novelty(lists: IntArray, counts: IntArray, n_users: int) -> Values:

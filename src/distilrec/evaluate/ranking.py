@@ -76,15 +76,27 @@ def ranks_among_relevant(not_worse: IntArray, targets: FloatArray, relevant: Rag
     Each counts itself and its fellows in `not_worse` [R]; only those of its fellows that are better push it back.
     """
     owners = owners_of(relevant)
-    best_first = np.lexsort((-targets, owners))  # of equal ones the first in the case
-    place = np.empty(len(targets), dtype=np.int64)  # among its fellows: 0 is the best
-    place[best_first] = np.arange(len(targets)) - relevant.offsets[owners]
+    best_first, place = _among_fellows(targets, relevant)
     ordered, cases = targets[best_first], owners[best_first]
     last_of_equals = np.append((ordered[1:] != ordered[:-1]) | (cases[1:] != cases[:-1]), True)
     ends = np.flatnonzero(last_of_equals)  # fellows that are as good or better, counted within the case
     fellows = np.empty(len(targets), dtype=np.int64)
     fellows[best_first] = ends[np.searchsorted(ends, np.arange(len(targets)))] + 1 - relevant.offsets[cases]
     return Ragged(1 + place + not_worse - fellows, relevant.offsets)
+
+
+def ranks_behind(others: IntArray, targets: FloatArray, relevant: Ragged) -> Ragged:
+    """The same from how many items that are not relevant stand before each, [R]."""
+    return Ragged(1 + _among_fellows(targets, relevant)[1] + others, relevant.offsets)
+
+
+def _among_fellows(targets: FloatArray, relevant: Ragged) -> tuple[IntArray, IntArray]:
+    """Relevant items by case and best first, and the place of each among its fellows, [R]: 0 is the best."""
+    owners = owners_of(relevant)
+    best_first = np.lexsort((-targets, owners))  # of equal ones the first in the case
+    place = np.empty(len(targets), dtype=np.int64)
+    place[best_first] = np.arange(len(targets)) - relevant.offsets[owners]
+    return best_first, place
 
 
 def owners_of(rows: Ragged) -> IntArray:

@@ -39,8 +39,8 @@ class NonInferiority:
 
     @property
     def shown(self) -> bool:
-        """Whether being worse by more than the margin is ruled out."""
-        return self.p_value < 1 - self.level
+        """Whether being worse by more than the margin is ruled out, by the test and by the bound that is told."""
+        return self.p_value < 1 - self.level and self.at_worst > -self.margin
 
     def sentence(self) -> str:
         """What was found, for a reader who sees nothing else."""
@@ -81,6 +81,7 @@ class Verdict:
         """Whether being worse by more than the margin is ruled out, after the correction."""
         return (
             self.non_inferiority is not None
+            and self.non_inferiority.shown
             and self.non_inferiority_p is not None
             and self.non_inferiority_p < 1 - self.non_inferiority.level
         )

@@ -1,8 +1,8 @@
 """What a teacher said about every training position, on disk.
 
 A folder holds `manifest.json`, tables such as `item_vectors.npy` `[N, D]`, and columns in shards such as
-`history_vectors-00000.npy` `[positions, D]`. A teacher's logits over the whole catalogue are the product of those two,
-so soft labels at any temperature cost D numbers a position instead of N, and nothing is cut off.
+`history_vectors-00000.npy` `[positions, D]`. Of whole soft labels a teacher's logits over the catalogue are the product
+of those two, at D numbers a position instead of N, and nothing is cut off. Lists, the default, hold its best items.
 """
 
 from __future__ import annotations

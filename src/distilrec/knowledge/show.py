@@ -49,12 +49,13 @@ def warnings_of(found: Sharpness | None) -> list[str]:
     if found.top_probability > _NEARLY_ONE_HOT:
         return [
             f"the soft labels are nearly one-hot: the best item has probability {found.top_probability:.3f} on "
-            "average, so they teach little more than hard labels. Raise the temperature, or regularise the teacher"
+            "average, so learnt as probabilities (`alpha` above 0) they teach little more than hard labels: raise the "
+            "temperature, or regularise the teacher. Their order teaches as before (`relaxed_ranking`, the default)"
         ]
     if found.entropy > _NEARLY_FLAT:
         return [
             f"the soft labels are nearly flat: their entropy is {found.entropy:.1%} of the largest that there can be, "
-            "so they tell items hardly apart. Lower the temperature, or train the teacher longer"
+            "so they tell items hardly apart. Train the teacher longer; lower the temperature where `alpha` is above 0"
         ]
     return []
 

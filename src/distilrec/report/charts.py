@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -74,26 +75,39 @@ class Line:
     label: str
     class_: str
     values: Sequence[float]
+    """One an epoch; NaN where there is none, but not in all."""
     kept: int | None = None
     """The epoch, from 1, whose weights were kept."""
 
+    @property
+    def last(self) -> int:
+        """The last epoch, from 1, that has a value."""
+        return max(epoch for epoch, value in enumerate(self.values, start=1) if not math.isnan(value))
+
 
 def curves(lines: Sequence[Line], *, title: str, y_title: str) -> Markup:
-    """Values after each epoch, named at their ends."""
+    """Values after each epoch, named at their ends; a line is broken where it has no value."""
     names = max(LETTER * len(one.label) for one in lines) + 14
     x = Scale(1, max(2, *(len(one.values) for one in lines)), _FRAME.left, WIDTH - names)
-    y = linear([value for one in lines for value in one.values], 228, _FRAME.top)
-    ends = _apart([y(one.values[-1]) for one in lines], 15, lowest=224)
+    y = linear([value for one in lines for value in one.values if not math.isnan(value)], 228, _FRAME.top)
+    ends = _apart([y(one.values[one.last - 1]) for one in lines], 15, lowest=224)
     pieces = []
     for one, end in zip(lines, ends, strict=True):
-        points = [(x(epoch), y(value)) for epoch, value in enumerate(one.values, start=1)]
-        pieces.append(path(points, class_=f"curve {one.class_}"))
+        pieces += [path(points, class_=f"curve {one.class_}") for points in _stretches(one, x, y)]
         if one.kept is not None:
-            pieces.append(mark(one.class_, *points[one.kept - 1], size=4))
-        pieces.append(text(one.label, x(len(one.values)) + 8, end + 4, class_=f"label ink {one.class_}"))
-    told = ", ".join(f"{one.label} ends at {one.values[-1]:.4f} after {len(one.values)} epochs" for one in lines)
+            pieces.append(mark(one.class_, x(one.kept), y(one.values[one.kept - 1]), size=4))
+        pieces.append(text(one.label, x(one.last) + 8, end + 4, class_=f"label ink {one.class_}"))
+    told = ", ".join(f"{one.label} ends at {one.values[one.last - 1]:.4f} after {one.last} epochs" for one in lines)
     frame = axes(x, y, x_title="epoch", y_title=y_title, whole=True)
     return svg(WIDTH, 276, frame, *pieces, title=title, description=told)
+
+
+def _stretches(one: Line, x: Scale, y: Scale) -> Iterator[list[tuple[float, float]]]:
+    """The places of values that follow each other without a gap."""
+    for missing, found in groupby(enumerate(one.values, start=1), key=lambda pair: math.isnan(pair[1])):
+        if not missing:
+            points = [(x(epoch), y(value)) for epoch, value in found]
+            yield points if len(points) > 1 else points * 2  # a line from a point to itself is drawn as a dot
 
 
 def _apart(places: Sequence[float], least: float, *, lowest: float) -> list[float]:

@@ -14,6 +14,8 @@ from distilrec.latency import Latency
 from distilrec.run.splits import BothSplits
 from distilrec.types import IntArray
 
+_NO_PARTS = ("loss", "score", "seconds")
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -22,15 +24,15 @@ class Curve:
     seed: int | None
     """None for a teacher."""
     epochs: Sequence[Mapping[str, float]]
-    """For each epoch `score` on validation, `loss`, its parts, `seconds`."""
+    """For each epoch `score` on validation, `loss`, its parts as far as it has them, `seconds`."""
     best_epoch: int
     """From 1."""
 
     @property
     def parts(self) -> list[str]:
-        """The names of what the loss is made of; none where it has one part only."""
-        names = [name for name in self.epochs[0] if name not in ("loss", "score", "seconds")] if self.epochs else []
-        return names if len(names) > 1 else []
+        """The names of what the loss is made of in any epoch; none where it has one part only."""
+        names = dict.fromkeys(name for epoch in self.epochs for name in epoch if name not in _NO_PARTS)
+        return list(names) if len(names) > 1 else []
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,15 +15,19 @@ from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.kept_lists import LISTS, load_lists
 from distilrec.files import read_json
 from distilrec.latency import Latency
+from distilrec.report.alike import asked_alike, asks
 from distilrec.report.facts import Curve, Model, RunFacts, Stage
 from distilrec.report.origin import data_facts, digests_of, machine_of, public_recipe, stages_of
 from distilrec.report.samples import samples_of
-from distilrec.report.shown import read_vectors, shown_by
+from distilrec.report.shown import VECTORS, read_vectors, shown_by
 from distilrec.report.slices import judged, slicings_of
+from distilrec.report.words import capital
+from distilrec.run.folder import is_leftover
 from distilrec.run.results import RESULTS, TITLES, Results
 from distilrec.types import FloatArray, IntArray
 
 T = TypeVar("T")
+Log = tuple[Interactions, Split]
 _METRIC = "ndcg@10"  # where a run is so unfinished that it does not say
 
 
@@ -50,8 +54,10 @@ class _Reading:
         metric = results.metric if results else str(recipe.get("evaluate", {}).get("metric", _METRIC))
         models = self._models(results)
         log = self._read(self._log, self.run / "data")
-        protocol = next((m.evaluation.protocol for m in models if m.evaluation), None)
-        slices, verdicts = judged(slicings_of(log) if log else [], models, metric)
+        alike = self._alike(models)
+        protocol = next((m.evaluation.protocol for m in alike if m.evaluation), None)
+        tested = self._tested(log, alike)
+        slices, verdicts = judged(slicings_of(tested) if tested else [], alike, metric)
         return RunFacts(
             place=str(self.run),
             name=str(recipe.get("name", self.run.name)),
@@ -64,8 +70,8 @@ class _Reading:
             data=data_facts(log, recipe) if log else (),
             protocol=protocol,
             slices=slices,
-            shown=shown_by(log, models, self._vectors()) if log else (),
-            samples=samples_of(log, models) if log else (),
+            shown=shown_by(tested, alike, self._vectors(tested[0])) if tested else (),
+            samples=samples_of(tested, alike) if tested else (),
             recipe=public_recipe(recipe),
             stages=self._stages(),
             machine=self._read(lambda: machine_of(self.run), self.run / "latency/machine.json"),
@@ -85,14 +91,38 @@ class _Reading:
 
     def _results(self, recipe: Mapping[str, Any]) -> Results | None:
         found = self._read(lambda: Results.load(self.run), self.run / RESULTS)
-        go_on = f"Go on with: distilrec run {self.run / 'recipe.yaml'} --out {self.run}"
         if not (self.run / RESULTS).is_file():
-            self.missing.append(f"The run is not finished, so this page shows what there is. {go_on}")
+            self._unfinished("The run is not finished, so this page shows what there is")
         elif found and recipe.get("also_split") and found.splits is None:
-            self.missing.append(f"The run on the second split is not finished. {go_on}")
+            self._unfinished("The run on the second split is not finished")
         return found
 
-    def _log(self) -> tuple[Interactions, Split]:
+    def _unfinished(self, what: str) -> None:
+        self.missing.append(f"{what}. Go on with: distilrec run {self.run / 'recipe.yaml'} --out {self.run}")
+
+    def _alike(self, models: Sequence[Model]) -> list[Model]:
+        """The models that may stand beside each other; the others are told."""
+        alike = asked_alike(models)
+        others = [model.title for model in models if model.evaluation and model not in alike]
+        if others:
+            self._unfinished(
+                f"{capital(', '.join(others))}: not judged on the same cases in the same way as "
+                f"{', '.join(model.title for model in alike)}, so groups, verdicts, lists and samples leave them out"
+            )
+        return alike
+
+    def _tested(self, log: Log | None, alike: Sequence[Model]) -> Log | None:
+        """The log, where its test cases are those that models were judged on; it is told where they are not."""
+        found = next((model.evaluation for model in alike), None)
+        if log is None or found is None or asks(log, found):
+            return log
+        self._unfinished(
+            f"{self.run / 'data'} holds other test cases than those that models were judged on, so groups, lists and "
+            "samples are left out"
+        )
+        return None
+
+    def _log(self) -> Log:
         interactions = Interactions.load(self.run / "data")
         where = self.run / "data/split.json"
         return interactions, split(interactions, parse(SplitSettings, read_json(where), where=str(where)))
@@ -104,9 +134,10 @@ class _Reading:
         rows = {row.name: row for row in results.rows} if results else {}
         raw_path = self.run / "latency/milliseconds.json"
         raw: Mapping[str, Any] = self._read(lambda: read_json(raw_path), raw_path) or {}
-        others = sorted(path.name for path in (self.run / "evaluation").glob("*") if path.is_dir())
+        places = sorted(path for path in (self.run / "evaluation").glob("*") if path.is_dir())
+        others = [path.name for path in places if not is_leftover(path.relative_to(self.run))]
         found = []
-        for name in dict.fromkeys([*TITLES, *rows, *(name for name in others if not name.endswith(".partial"))]):
+        for name in dict.fromkeys([*TITLES, *rows, *others]):
             evaluation = self._evaluation(name)
             row, curves = rows.get(name), self._curves(name)
             if row is None and evaluation is None and not curves:
@@ -138,10 +169,10 @@ class _Reading:
         folder = self.run / "evaluation" / name
         return self._read(lambda: load_lists(folder), folder / LISTS)
 
-    def _vectors(self) -> FloatArray | None:
+    def _vectors(self, interactions: Interactions) -> FloatArray | None:
         """What the encoder made of the items' texts."""
-        path = self.run / "vectors/vectors.npy"
-        return self._read(lambda: read_vectors(path), path)
+        folder = self.run / "vectors"
+        return self._read(lambda: read_vectors(folder, interactions), folder / VECTORS)
 
     def _latency(self, name: str) -> Latency | None:
         path = self.run / "latency/latency.json"
@@ -151,7 +182,8 @@ class _Reading:
     def _curves(self, name: str) -> list[Curve]:
         """Of the model's trainings, by seed; an ensemble has none of its own."""
         folders = sorted((self.run / name).glob("seed-*"), key=lambda path: (len(path.name), path.name))
-        places = {path: int(path.name.partition("-")[2]) for path in folders if path.suffix != ".partial"}
+        whole = [path for path in folders if not is_leftover(path.relative_to(self.run))]
+        places = {path: int(path.name.partition("-")[2]) for path in whole}
         found = []
         for folder, seed in {self.run / name: None, **places}.items():
             training = self._read(partial(read_json, folder / "training.json"), folder / "training.json")

@@ -14,6 +14,7 @@ from distilrec.data.interactions import Interactions
 from distilrec.data.split import Split
 from distilrec.files import read_json
 from distilrec.report.facts import Stage
+from distilrec.run.folder import is_leftover
 
 _UNFINISHED = ".partial"
 
@@ -63,15 +64,16 @@ def _public(value: Any) -> Any:  # noqa: ANN401  (whatever the YAML holds)
 
 
 def stages_of(run: Path) -> list[Stage]:
-    """Every stage in the order of its work, finished or not."""
+    """Every stage in the order of its work, finished or not; without old results that a kill left."""
     paths = sorted(run.glob("**/stage.json"), key=lambda path: path.stat().st_mtime)
     found = []
     for path in paths:
         held = read_json(path)
-        name = str(path.parent.relative_to(run))
-        done = not name.endswith(_UNFINISHED)
-        seconds = float(held["seconds"]) if done and "seconds" in held else None
-        found.append(Stage(name.removesuffix(_UNFINISHED), str(held.get("key", "")), seconds))
+        place = str(path.parent.relative_to(run))
+        name = place.removesuffix(_UNFINISHED)
+        if not is_leftover(Path(name)):
+            seconds = float(held["seconds"]) if name == place and "seconds" in held else None
+            found.append(Stage(name, str(held.get("key", "")), seconds))
     return found
 
 

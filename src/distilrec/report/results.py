@@ -14,6 +14,7 @@ from distilrec.report.scale import linear
 from distilrec.report.words import capital, milliseconds, share, size, times, unbroken
 
 MORE = ("recall@10", "mrr")
+_ALIKE = 1.05  # below it, a ratio with one place is 1.0
 
 
 def tiles(run: RunFacts) -> Markup:
@@ -34,16 +35,18 @@ def _tiles(run: RunFacts) -> Iterator[Markup]:
         ratio = quality.mean / teacher.metrics[run.metric].mean
         yield _tile("of its teacher's quality", share(ratio), _beside_teacher(run.verdicts))
     if student.bytes_on_disk:
-        smaller = (
-            f"{times(teacher.bytes_on_disk / student.bytes_on_disk)} smaller than its teacher"
-            if teacher and teacher.bytes_on_disk
-            else ""
-        )
-        yield _tile("on disk, all counted", size(student.bytes_on_disk), smaller)
+        told = _size_beside(student.bytes_on_disk, teacher.bytes_on_disk) if teacher and teacher.bytes_on_disk else ""
+        yield _tile("on disk, all counted", size(student.bytes_on_disk), told)
     if student.latency:
         yield _tile(
             "a request, median", milliseconds(student.latency.p50), f"99 % within {milliseconds(student.latency.p99)}"
         )
+
+
+def _size_beside(student: int, teacher: int) -> str:
+    """Bytes beside the teacher's."""
+    ratio, word = (teacher / student, "smaller") if student < teacher else (student / teacher, "larger")
+    return "as large as its teacher" if ratio < _ALIKE else f"{times(ratio)} {word} than its teacher"
 
 
 def _tile(name: str, value: str, note: str) -> Markup:

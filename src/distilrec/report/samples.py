@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import shorten
 
 import numpy as np
 import polars as pl
@@ -14,7 +13,7 @@ from distilrec.report.facts import Model, Recommended, Sample
 from distilrec.types import IntArray
 
 SAMPLES, HISTORY, LENGTH = 3, 8, 10
-_LONGEST = 80  # letters of a title
+_LONGEST, _CUT = 80, " ..."  # letters of a title, and what stands for the rest of a longer one
 _BESIDE = ("teacher", "student_alone", "distilled")
 
 
@@ -60,7 +59,14 @@ def _titles(items: pl.DataFrame, rows: IntArray) -> list[str]:
     if "title" not in items.columns:
         return [f"item {one}" for one in ids]
     titles = items["title"].gather(rows).cast(pl.String).to_list()
-    return [
-        shorten(title, _LONGEST, placeholder=" ...") if title else f"item {one}"
-        for title, one in zip(titles, ids, strict=True)
-    ]
+    return [_shortened(title or "") or f"item {one}" for title, one in zip(titles, ids, strict=True)]
+
+
+def _shortened(title: str) -> str:
+    """On one line, cut where a word ends, and within one where it is long: many languages write no spaces."""
+    line = " ".join(title.split())
+    if len(line) <= _LONGEST:
+        return line
+    begin = line[: _LONGEST - len(_CUT)]
+    words = begin.rpartition(" ")[0]
+    return (words if len(words) > _LONGEST // 2 else begin) + _CUT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from distilrec.evaluate.compare import metric_title
+from distilrec.report.alike import asked_alike
 from distilrec.report.facts import RunFacts
 from distilrec.report.words import capital, plural
 
@@ -14,7 +15,7 @@ def lead(run: RunFacts) -> str:
     facts, protocol = dict(run.data), run.protocol
     if protocol is None:
         return "No model of this run has been judged yet."
-    users = next((len(model.evaluation.per_user) for model in run.models if model.evaluation), 0)
+    users = next((len(model.evaluation.per_user) for model in asked_alike(run.models) if model.evaluation), 0)
     history = "items of the history left out" if protocol["exclude_history"] else "items of the history not left out"
     log = f" of {facts['Log']}" if "Log" in facts else ""
     return (

@@ -15,8 +15,10 @@ from distilrec.evaluate.agreement import agreement
 from distilrec.evaluate.beyond import Catalogue, beyond_accuracy, tail_items
 from distilrec.report.facts import Model, Shown
 from distilrec.report.words import share
+from distilrec.run.folder import inputs_of_stage
 from distilrec.types import FloatArray, IntArray
 
+VECTORS = "vectors.npy"
 GROUPS = ("head", "middle", "tail")
 MEASURES: Mapping[str, str] = {
     "coverage": "share of the catalogue that is shown to at least one user",
@@ -81,12 +83,23 @@ def measure_text(name: str, value: float | None) -> str:
     return share(value) if name in ("coverage", "lift", "overlap") else f"{value:.2f}"
 
 
-def read_vectors(path: Path) -> FloatArray:
-    """The vectors of the items' texts, [N, F]."""
+def read_vectors(folder: Path, interactions: Interactions) -> FloatArray:
+    """The vectors of the items' texts, [N, F].
+
+    Raises:
+        ArtifactError: they are damaged, or those of another catalogue, whose rows are other items.
+    """
+    path = folder / VECTORS
     try:
         vectors: FloatArray = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ArtifactError(f"{path} is damaged ({error}), so diversity is left out") from None
+    digest = interactions.catalogue_digest()
+    if len(vectors) != interactions.n_items or inputs_of_stage(folder).get("catalogue", digest) != digest:
+        raise ArtifactError(
+            f"{path} holds {len(vectors)} vectors of another catalogue than the {interactions.n_items} items of the "
+            "data folder, so diversity is left out"
+        )
     return vectors
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from distilrec.errors import DataError
-from distilrec.evaluate.compare import Comparison, compare, metric_title
+from distilrec.evaluate.compare import Comparison, compare, metric_title, p_value_text
 from distilrec.evaluate.evaluation import check_same_cases
 from distilrec.evaluate.verdicts import holm
 from distilrec.report.charts import Point, quality_against_cost
@@ -37,15 +37,15 @@ class Beside:
         """better, worse, no difference shown or not compared; said of the first."""
         if self.comparison is None or self.p_value is None:
             return "not compared"
-        shown = self.comparison.differs and self.p_value < 1 - self.comparison.level
-        return word_of(shown, self.comparison.result.difference)
+        return word_of(self.comparison.differs_at(self.p_value), self.comparison.result.difference)
 
     @property
     def sentence(self) -> str:
-        """What was found, or why nothing can be."""
+        """What was found after the correction, or why nothing can be."""
         if self.comparison is None or self.p_value is None:
             return f"{capital(self.why_not)}."
-        return f"{capital(self.comparison.sentence())}; corrected for the number of pairs, p = {self.p_value:.2f}."
+        told = capital(self.comparison.sentence(corrected_p=self.p_value))
+        return f"{told}; corrected for the number of pairs, {p_value_text(self.p_value)}."
 
 
 def compare_runs(runs: Sequence[RunFacts]) -> list[Beside]:

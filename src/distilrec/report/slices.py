@@ -12,6 +12,7 @@ from distilrec.evaluate.bootstrap import Values, intervals_of, resampled_means
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.slices import BoolArray, Slicing, by_history_length, by_target_popularity
 from distilrec.evaluate.verdicts import FEWEST, Verdicts, both_verdicts, corrected
+from distilrec.report.alike import asked_alike
 from distilrec.report.facts import Model, Slice
 
 AGAINST = {"student_alone": "the student alone", "teacher": "the teacher"}
@@ -28,11 +29,12 @@ def slicings_of(log: tuple[Interactions, Split]) -> list[Slicing]:
 def judged(slicings: Sequence[Slicing], models: Sequence[Model], metric: str) -> tuple[list[Slice], list[Verdicts]]:
     """Each model on each group; the distilled student beside itself alone and its teacher, for all and by group.
 
-    All models share their draws of users, which is nearly all of the work.
+    Models that were asked otherwise than the distilled student are left out (`alike.asked_alike`). All models share
+    their draws of users, which is nearly all of the work.
     """
-    known = {m.name: m.evaluation for m in models if m.evaluation and metric in m.evaluation.metrics}
-    if len({one.protocol["cases"] for one in known.values()}) != 1:
-        return [], []  # nobody was judged, or not on the same cases
+    known = {m.name: m.evaluation for m in asked_alike(models) if m.evaluation and metric in m.evaluation.metrics}
+    if not known:
+        return [], []
     values = np.stack([one.values(metric) for one in known.values()], axis=1)  # [C, models]
     groups = [(s.name, label, members) for s in slicings for label, members in s.groups.items()]
     means = [resampled_means(values[members]) for _, _, members in groups]

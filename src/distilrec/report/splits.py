@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from distilrec.evaluate.compare import metric_title
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.protocols import compare_protocols
+from distilrec.report.alike import asked_alike
 from distilrec.report.facts import RunFacts
 from distilrec.report.html import Markup, element, joined, table
 from distilrec.report.results import bar, named
@@ -54,7 +55,7 @@ def _same_data(runs: Sequence[RunFacts]) -> list[dict[str, dict[str, Evaluation]
         digest, kind = dict(run.digests).get("data"), dict(run.data).get("Split")
         models = {
             model.title: model.evaluation
-            for model in run.models
+            for model in asked_alike(run.models)
             if model.role != "baseline" and model.evaluation and runs[0].metric in model.evaluation.metrics
         }
         if digest and kind and len(models) > 1:

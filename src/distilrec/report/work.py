@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from distilrec.evaluate.compare import metric_title
@@ -37,11 +38,15 @@ def _loss_chart(model: Model) -> Markup:
     curve = model.curves[0]
     names = ["loss", *curve.parts]
     lines = [
-        Line(name.replace("_", " "), f"series-{number % 6}", [epoch[name] for epoch in curve.epochs])
+        Line(name.replace("_", " "), f"series-{number % 6}", [epoch.get(name, math.nan) for epoch in curve.epochs])
         for number, name in enumerate(names)
     ]
     title = f"Loss of the {model.title}"
-    told = "Its parts are shown before they are weighted." if curve.parts else ""
+    told = (
+        "Its parts are shown before they are weighted; one has no line where it was not part of the loss."
+        if curve.parts
+        else ""
+    )
     return figure(title, curves(lines, title=title, y_title="loss"), told)
 
 

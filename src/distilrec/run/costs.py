@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from distilrec.artifact import CARD, CONFIG
+from distilrec.artifact import CARD
 from distilrec.card import with_section
 from distilrec.costs import measure_cost
 from distilrec.energy import EnergySettings
 from distilrec.evaluate.cost import Cost, CostSettings, CostTable
-from distilrec.files import read_json, sha256_of_file, write_json, write_text
+from distilrec.files import read_json, write_json, write_text
 from distilrec.machine import machine_facts
 from distilrec.run.finished import some_histories
-from distilrec.run.folder import RunFolder, Say, digest_of_stage
+from distilrec.run.folder import RunFolder, Say, digest_of_model, digest_of_stage
 from distilrec.run.lists import artefact_of
 from distilrec.run.results import TITLES, Results
 from distilrec.run.stages import Prepared, load_prepared
@@ -39,7 +39,7 @@ def measured_costs(
 
     inputs = {
         "data": digest_of_stage(run.path / "data"),
-        "models": {name: sha256_of_file(path / CONFIG) for name, path in artefacts.items()},
+        "models": {name: digest_of_model(path) for name, path in artefacts.items()},
         "requests": requests,
         "watts_per_core": settings.watts_per_core,
     }

@@ -14,7 +14,7 @@ from distilrec.evaluate.evaluation import Evaluation, average
 from distilrec.evaluate.kept_lists import save_lists
 from distilrec.evaluate.lists import TopLists
 from distilrec.evaluate.ranking import check_cutoffs
-from distilrec.files import read_json, sha256_of_file, write_json, write_text
+from distilrec.files import read_json, write_json, write_text
 from distilrec.knowledge import Knowledge, KnowledgeSource
 from distilrec.latency import Latency, milliseconds_of_requests
 from distilrec.machine import machine_facts
@@ -24,7 +24,7 @@ from distilrec.run import stages
 from distilrec.run.advantage import advantage
 from distilrec.run.costs import measured_costs
 from distilrec.run.finished import Run, some_histories
-from distilrec.run.folder import RunFolder, Say, digest_of_stage
+from distilrec.run.folder import RunFolder, Say, digest_of_model, digest_of_stage
 from distilrec.run.lists import LIST_LENGTH
 from distilrec.run.publish import publish, recipe_text
 from distilrec.run.ranked import RanksOnly, decides_ranks, ranked_knowledge
@@ -303,7 +303,7 @@ class _Pipeline:
     def _judge(self, name: str, models: list[Path]) -> None:
         """Evaluate one model, or the seeds of one, on test; per-user values are the mean over seeds."""
         settings = self.recipe.evaluate.model_dump(mode="json", include={"cutoffs", "exclude_history"})
-        artefacts = [_digest_of_model(model / "artefact") for model in models]
+        artefacts = [digest_of_model(model / "artefact") for model in models]
 
         def work(folder: Path) -> None:
             found: list[Evaluation] = []
@@ -325,7 +325,7 @@ class _Pipeline:
     def _latencies(self, artefacts: dict[str, list[Path]]) -> dict[str, Latency]:
         """Time every model once; a second call of the same run does not measure again."""
         firsts = {name: paths[0] for name, paths in artefacts.items()}
-        digests = {name: _digest_of_model(path) for name, path in firsts.items()}
+        digests = {name: digest_of_model(path) for name, path in firsts.items()}
         requests = self.recipe.evaluate.latency_requests
 
         def work(folder: Path) -> None:
@@ -378,8 +378,3 @@ class _Pipeline:
 
 def _model_of(folder: Path) -> Model:
     return Recommender.from_pretrained(folder / "artefact").model
-
-
-def _digest_of_model(artefact: Path) -> str:
-    """A digest of the model's settings and, through the digests in its config, of its weights and catalogue."""
-    return sha256_of_file(artefact / "config.json")

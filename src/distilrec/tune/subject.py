@@ -64,7 +64,7 @@ def subject_of(
         path: a run's folder, or an artefact.
         data: prepared data; for an artefact, since a run has its own.
         knowledge: for an artefact, folders of knowledge to train it with in place of itself.
-        epochs: of each training; none takes three eighths of those that the student had.
+        epochs: of each training; none takes three eighths of those that a run's student had, 22 for an artefact.
         teacher: of a run's student; `run` is what it was distilled by.
 
     Raises:

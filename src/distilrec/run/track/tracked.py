@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from distilrec.artifact import CONFIG
 from distilrec.config import load_yaml
 from distilrec.errors import ArtifactError
 from distilrec.files import read_json, sha256_of_value
+from distilrec.run.folder import digest_of_model, inputs_of_stage, is_leftover
 
 _MOST_LETTERS = 500
 
@@ -38,13 +40,12 @@ def tracked_in(run: Path) -> list[Tracked]:
     """Every finished training in the folder of a run."""
     if not (run / "run.json").is_file():
         raise ArtifactError(f"{run} is not the folder of a run (it has no run.json); give what `distilrec run` wrote")
-    recipe = load_yaml(run / "recipe.yaml")
-    settings = dict(_flat(recipe))
+    settings = dict(_flat(load_yaml(run / "recipe.yaml")))
     places = [run / "teacher", *sorted(run.glob("*/seed-*"))]
     return [
-        _tracked(place, str(place.relative_to(run)), settings, _results(run, place, recipe.get("seeds", [0])))
+        _tracked(place, str(place.relative_to(run)), settings, _results(run, place))
         for place in places
-        if place.suffix != ".partial" and (place / "training.json").is_file()
+        if not is_leftover(place.relative_to(run)) and (place / "training.json").is_file()
     ]
 
 
@@ -58,19 +59,19 @@ def _epoch_name(key: str) -> str:
     return {"score": "validation", "seconds": "seconds"}.get(key, f"loss/{key}")
 
 
-def _results(run: Path, place: Path, seeds: Sequence[int]) -> dict[str, float]:
-    """Of this seed alone; empty where it was not judged."""
-    of_student = place.name.startswith("seed-")
-    path = run / "evaluation" / (place.parent.name if of_student else place.name) / "seeds.json"
-    number = list(seeds).index(int(place.name.partition("-")[2])) if of_student and _is_chosen(place, seeds) else 0
-    if not path.is_file() or (of_student and not _is_chosen(place, seeds)):
+def _results(run: Path, place: Path) -> dict[str, float]:
+    """Of this training's model alone; empty where that was not judged yet.
+
+    Evaluations stay until the models are judged anew, and say by digest of which models they are: a seed that was
+    added, moved or trained again has no results of others.
+    """
+    judged = run / "evaluation" / (place.parent.name if place.name.startswith("seed-") else place.name)
+    models, artefact, told = inputs_of_stage(judged).get("models", []), place / "artefact", judged / "seeds.json"
+    digest = digest_of_model(artefact) if (artefact / CONFIG).is_file() else None
+    if digest not in models or not told.is_file():
         return {}
-    return {f"test/{name}": float(value) for name, value in read_json(path)["means"][number].items()}
-
-
-def _is_chosen(place: Path, seeds: Sequence[int]) -> bool:
-    """Whether the recipe still names this seed: folders of others stay."""
-    return int(place.name.partition("-")[2]) in seeds
+    means = read_json(told)["means"][models.index(digest)]
+    return {f"test/{name}": float(value) for name, value in means.items()}
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
