@@ -10,7 +10,8 @@ import pytest
 from distilrec.memory import give_back_freed_memory, keep_freed_memory, peak_memory_bytes
 
 GROWING_BLOCKS = """
-import resource, sys
+import ctypes, resource, sys
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: where huge pages are the rule, few are counted
 from distilrec.memory import keep_freed_memory, peak_memory_bytes
 if sys.argv[1] == "keep":
     keep_freed_memory()

@@ -10,6 +10,14 @@ from typing import Any
 # Their Beauty is this file, split the same way. Their configs/paper/loo/s3_vanilla.yaml says n_factors 256 for it, not
 # 64: both are trained, the wide one with less patience for want of time.
 _RECTOOLS = "github.com/blondered/transformer_benchmark (README, Hyperparameters)"
+_RECTOOLS_SCRIPTS = (
+    "sasrec_rectools.py",
+    "rectools_lean.py",
+    "by_matrices.py",
+    "curve.py",
+    "files.py",
+    "rectools_log.py",
+)
 _SAMPLED = {"loss": "sampled_softmax", "n_negatives": 256, "lr": 0.001, "batch_size": 128, "deterministic": True}
 _RECTOOLS_BEAUTY = {"n_factors": 64, "n_blocks": 1, "n_heads": 1, "dropout_rate": 0.2, "session_max_len": 50}
 _RECTOOLS_ML_1M = {"n_factors": 64, "n_blocks": 2, "n_heads": 1, "dropout_rate": 0.1, "session_max_len": 200}
@@ -79,7 +87,7 @@ PEERS = {
     "rectools": Peer(
         "RecTools SASRec, sampled softmax",
         "rectools_training",
-        ("sasrec_rectools.py", "curve.py", "files.py", "rectools_log.py"),
+        _RECTOOLS_SCRIPTS,
         {
             "beauty": {**_LONG, "model": {**_RECTOOLS_BEAUTY, **_SAMPLED}},
             "ml-1m": {**_LONG, "epochs": 100, "model": {**_RECTOOLS_ML_1M, **_SAMPLED}},
@@ -89,7 +97,7 @@ PEERS = {
     "rectools_wide": Peer(
         "RecTools SASRec, width 256",
         "rectools_training",
-        ("sasrec_rectools.py", "curve.py", "files.py", "rectools_log.py"),
+        _RECTOOLS_SCRIPTS,
         {"beauty": {**_LONG, "patience": 10, "model": {**_RECTOOLS_BEAUTY, "n_factors": 256, **_SAMPLED}}},
         "github.com/blondered/transformer_benchmark (configs/paper/loo/s3_vanilla.yaml)",
     ),

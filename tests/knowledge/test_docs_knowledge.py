@@ -22,7 +22,7 @@ def bytes_a_position(k, n_items):
 
 
 def test_lists_take_the_bytes_that_the_page_says():
-    assert "4 K + 4 (K = 100: 404)" in PAGE.read_text(encoding="utf-8")
+    assert "4 K + 4 (K = 300: 1,204)" in PAGE.read_text(encoding="utf-8")
     assert "6 K + 4 beyond 32,767 items" in PAGE.read_text(encoding="utf-8")
-    assert bytes_a_position(100, 32_767) == 404
-    assert bytes_a_position(100, 32_768) == 604
+    assert bytes_a_position(300, 32_767) == 1_204
+    assert bytes_a_position(300, 32_768) == 1_804

@@ -15,49 +15,8 @@ from files import Cases, Heard, padded, read
 from pytorch_lightning import Callback, LightningModule, Trainer, seed_everything
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
-from rectools.models.nn.transformers.similarity import DistanceSimilarityModule
+from rectools_lean import DotByMatrices
 from rectools_log import frame
-
-
-class Logits(torch.autograd.Function):
-    """Products of states [P, D] with the items [N, D] asked for, [P, C]: by matrices that stay in the cache."""
-
-    PART = 128
-
-    @staticmethod
-    def forward(ctx: Any, states: torch.Tensor, items: torch.Tensor, asked: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
-        """Every product of a few states, then those asked for."""
-        ctx.save_for_backward(states, items, asked)
-        parts = zip(states.split(Logits.PART), asked.split(Logits.PART), strict=True)
-        return torch.cat([(state @ items.T).gather(1, chosen) for state, chosen in parts])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:  # noqa: ANN401
-        """To the states, and to the items."""
-        states, items, asked = ctx.saved_tensors
-        to_states, to_items = torch.empty_like(states), torch.zeros_like(items)
-        for start in range(0, len(states), Logits.PART):
-            part = slice(start, start + Logits.PART)
-            dense = states.new_zeros(len(states[part]), len(items)).scatter_add_(1, asked[part], gradient[part])
-            torch.mm(dense, items, out=to_states[part])
-            to_items.addmm_(dense.T, states[part])
-        return to_states, to_items, None
-
-
-class DotByMatrices(DistanceSimilarityModule):
-    """RecTools' logits of the drawn items in another order of work; they differ by rounding.
-
-    RecTools gathers a vector for each position and drawn item, gigabytes a step, and multiplies them one at a time:
-    most of its time on a processor. Positions of padding, which its loss leaves out, have logits of zero here.
-    """
-
-    def _get_pos_neg_logits(
-        self, session_embs: torch.Tensor, item_embs: torch.Tensor, candidate_item_ids: torch.Tensor
-    ) -> torch.Tensor:
-        taken = candidate_item_ids[..., 0] != 0  # [B, L]; the first candidate is the target
-        logits = session_embs.new_zeros(candidate_item_ids.shape)
-        logits[taken] = Logits.apply(session_embs[taken], item_embs, candidate_item_ids[taken])
-        return logits
 
 
 class Judge(Callback):
