@@ -9,7 +9,7 @@ from pathlib import Path
 
 from distilrec.config import load_yaml, parse
 from distilrec.evaluate.evaluation import Evaluation, evaluate
-from distilrec.files import read_json, size_bytes
+from distilrec.files import is_leftover, read_json, size_bytes
 from distilrec.recommender import Recommender
 from distilrec.run.quality.cells import cells_of
 from distilrec.run.quality.proof import Proof
@@ -85,7 +85,7 @@ def _finished(root: Path) -> list[Path]:
     for artefact in sorted(root.glob("**/artefact")):
         folder = artefact.parent
         whole = all((folder / name).is_file() for name in ("training.json", "stage.json"))
-        if whole and not any(part.endswith((".partial", ".old")) for part in folder.parts):
+        if whole and not is_leftover(folder.relative_to(root.parent)):
             found.append(folder)
     return found
 

@@ -31,7 +31,7 @@ from distilrec.config import load_yaml, parse
 from distilrec.errors import DistilRecError
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.files import judge_files
-from distilrec.files import read_json, sha256_of_file
+from distilrec.files import PARTIAL, read_json, sha256_of_file
 from distilrec.run import stages
 from distilrec.run.folder import RunFolder, digest_of_stage
 from distilrec.run.recipe import DataSettings
@@ -156,7 +156,7 @@ def run_peer(peer: Peer, settings: dict[str, Any], heard: Path, folder: Path, op
 
 def place_of_report(whole: Path) -> Path | None:
     """Where a stage's report lies, whole or as far as it is; none where there is none."""
-    places = (whole, whole.with_name(f"{whole.name}.partial"))
+    places = (whole, whole.with_name(f"{whole.name}{PARTIAL}"))
     return next((place for place in places if (place / "report.json").is_file()), None)
 
 

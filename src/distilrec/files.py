@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from distilrec.errors import ArtifactError, DistilRecError, StorageError
 
+PARTIAL, OLD = ".partial", ".old"
+"""How the names of folders end that are not done yet, and of those that were replaced."""
 _CHUNK_BYTES = 1 << 20
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a path, as seen from the folder that is looked into, is of nothing finished: half of it, or replaced.
+
+    Both stay beside what is finished when a process is killed, until the same work is asked for again.
+    """
+    return any(part.endswith((PARTIAL, OLD)) for part in path.parts)
 
 
 @contextmanager

@@ -3,14 +3,15 @@
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from distilrec.errors import ArtifactError, StorageError
-from distilrec.files import read_json
-from distilrec.run.folder import RunFolder, digest_of_stage, inputs_of_stage, is_leftover, seconds_of_stage
+from distilrec.files import is_leftover, read_json
+from distilrec.run.folder import RunFolder, digest_of_stage, inputs_of_stage, seconds_of_stage
 
 
 class Killed(BaseException):
@@ -100,10 +101,9 @@ def test_a_failure_leaves_the_old_result_which_still_counts(folder):
     assert (done / "result.txt").read_text() == "three"
 
 
-@pytest.mark.parametrize("moment", [0, 1, 2])
-def test_a_kill_while_the_new_result_takes_its_place_loses_neither(folder, monkeypatch, moment):
-    """The steps are: the old one aside, the new one in its place, the old one away."""
-    folder.stage("teacher", {"epochs": 3}, write("three"))
+@contextmanager
+def killed_at(monkeypatch, moment):
+    """The steps are: the old result aside, the new one in its place, the old one away."""
     steps = count()
 
     def die_or(step):
@@ -118,7 +118,14 @@ def test_a_kill_while_the_new_result_takes_its_place_loses_neither(folder, monke
         patch.setattr(Path, "rename", die_or(Path.rename))
         patch.setattr(shutil, "rmtree", die_or(shutil.rmtree))
         with pytest.raises(Killed):
-            folder.stage("teacher", {"epochs": 4}, write("four"))
+            yield
+
+
+@pytest.mark.parametrize("moment", [0, 1, 2])
+def test_a_kill_while_the_new_result_takes_its_place_loses_neither(folder, monkeypatch, moment):
+    folder.stage("teacher", {"epochs": 3}, write("three"))
+    with killed_at(monkeypatch, moment):
+        folder.stage("teacher", {"epochs": 4}, write("four"))
     if moment < 2:
         assert (folder.stage("teacher", {"epochs": 3}, never) / "result.txt").read_text() == "three"
     assert (folder.stage("teacher", {"epochs": 4}, never) / "result.txt").read_text() == "four"
@@ -129,21 +136,8 @@ def test_a_kill_while_the_new_result_takes_its_place_loses_neither(folder, monke
 def test_what_a_kill_left_is_told_from_finished_stages(folder, monkeypatch, moment):
     """Killed before the new result has its name, and before the old one is deleted."""
     folder.stage("distilled/seed-1", {"epochs": 3}, write("three"))
-    steps = count()
-
-    def die_or(step):
-        def wrapped(*args):
-            if next(steps) == moment:
-                raise Killed
-            return step(*args)
-
-        return wrapped
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", die_or(Path.rename))
-        patch.setattr(shutil, "rmtree", die_or(shutil.rmtree))
-        with pytest.raises(Killed):
-            folder.stage("distilled/seed-1", {"epochs": 4}, write("four"))
+    with killed_at(monkeypatch, moment):
+        folder.stage("distilled/seed-1", {"epochs": 4}, write("four"))
     left = {path.name: is_leftover(path.relative_to(folder.path)) for path in folder.path.glob("distilled/*")}
     assert left.pop("seed-1.old")
     assert left == ({"seed-1.partial": True} if moment == 1 else {"seed-1": False})

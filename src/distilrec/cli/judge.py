@@ -185,7 +185,7 @@ def _evaluation_of(path: Path) -> Path:
 
 def _evaluations_in(run: Path) -> dict[str, Evaluation]:
     from distilrec.evaluate.evaluation import Evaluation
-    from distilrec.run.folder import is_leftover
+    from distilrec.files import is_leftover
 
     folders = sorted(path.parent for path in (run / "evaluation").glob("*/per_user.parquet"))
     whole = [folder for folder in folders if not is_leftover(folder.relative_to(run))]

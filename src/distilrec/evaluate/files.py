@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from distilrec.errors import ArtifactError, DataError, SettingsError
 from distilrec.evaluate.evaluation import Evaluation, evaluate
 from distilrec.evaluate.ranking import owners_of
-from distilrec.types import Batch, Cases, FloatArray, IntArray, Scorer
+from distilrec.types import Batch, Cases, FloatArray, IntArray, Ragged, Scorer
 
 _WHOLE_LIST = ("mrr", "auc")  # metrics that need more of the ranking than its best K
 
@@ -144,27 +144,36 @@ def _check_lists(path: Path, items: IntArray, cases: Cases, n_items: int) -> Non
     least, most = int(items.min(initial=0)), int(items.max(initial=0))
     if least < -1 or most >= n_items:
         raise DataError(f"{path} names items {least} to {most}; expected rows below {n_items}, or -1 for none")
-    cases_of, places = np.nonzero(items >= 0)
-    listed = cases_of * n_items + items[cases_of, places]
+    listed = _listed(items, n_items)
     if len(np.unique(listed)) < len(listed):
         raise DataError(f"{path} names an item twice in one list; expected each once")
-    seen = np.isin(listed, owners_of(cases.histories) * n_items + cases.histories.values)
+    seen = np.isin(listed, _pairs(cases.histories, n_items))
     if seen.any():
-        case = int(cases_of[seen][0])
+        case = int(listed[seen][0] // n_items)
         raise DataError(
             f"{path}: the list of case {case} names item {int(listed[seen][0] % n_items)} of its history "
             f"({int(seen.sum())} do). Leave the history out before lists are cut"
         )
 
 
+def _listed(items: IntArray, n_items: int) -> IntArray:
+    """One number for each (case, item) pair of the lists."""
+    cases_of, places = np.nonzero(items >= 0)
+    listed: IntArray = cases_of * n_items + items[cases_of, places]
+    return listed
+
+
+def _pairs(rows: Ragged, n_items: int) -> IntArray:
+    """The same of items of the cases."""
+    return owners_of(rows) * n_items + rows.values
+
+
 def _check_answers(path: Path, items: IntArray, cases: Cases, n_items: int, cutoff: int) -> None:
     """An answer in no list stands behind all items of its case, which must be more than are looked at."""
-    cases_of, places = np.nonzero(items >= 0)
-    listed = cases_of * n_items + items[cases_of, places]
     owners = owners_of(cases.relevant)
-    had = np.unique(owners_of(cases.histories) * n_items + cases.histories.values) // n_items
+    had = np.unique(_pairs(cases.histories, n_items)) // n_items
     n_ranked = n_items - np.bincount(had, minlength=len(cases))  # [C]
-    found = ~np.isin(owners * n_items + cases.relevant.values, listed) & (n_ranked[owners] <= cutoff)
+    found = ~np.isin(_pairs(cases.relevant, n_items), _listed(items, n_items)) & (n_ranked[owners] <= cutoff)
     if found.any():
         case = int(owners[found][0])
         raise DataError(

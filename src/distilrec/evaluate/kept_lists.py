@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from distilrec.errors import ArtifactError
-from distilrec.files import atomic_path
+from distilrec.files import atomic_path, is_leftover
 from distilrec.types import IntArray
 
 LISTS = "lists.npy"
@@ -34,5 +34,5 @@ def load_lists(folder: Path) -> IntArray:
 def evaluations_without_lists(folder: Path) -> list[Path]:
     """The evaluations in a folder that were saved without lists; what a kill left half done or replaced is none."""
     places = sorted(path.parent for path in folder.glob("*/summary.json"))
-    found = [place for place in places if place.suffix not in (".partial", ".old")]
+    found = [place for place in places if not is_leftover(place.relative_to(folder))]
     return [one for one in found if not (one / LISTS).is_file()]

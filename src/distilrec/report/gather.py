@@ -13,7 +13,7 @@ from distilrec.data.split import Split, SplitSettings, split
 from distilrec.errors import ArtifactError, DistilRecError
 from distilrec.evaluate.evaluation import Evaluation
 from distilrec.evaluate.kept_lists import LISTS, load_lists
-from distilrec.files import read_json
+from distilrec.files import is_leftover, read_json
 from distilrec.latency import Latency
 from distilrec.report.alike import asked_alike, asks
 from distilrec.report.facts import Curve, Model, RunFacts, Stage
@@ -22,7 +22,6 @@ from distilrec.report.samples import samples_of
 from distilrec.report.shown import VECTORS, read_vectors, shown_by
 from distilrec.report.slices import judged, slicings_of
 from distilrec.report.words import capital
-from distilrec.run.folder import is_leftover
 from distilrec.run.results import RESULTS, TITLES, Results
 from distilrec.types import FloatArray, IntArray
 

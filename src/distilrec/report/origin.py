@@ -12,11 +12,8 @@ import yaml
 
 from distilrec.data.interactions import Interactions
 from distilrec.data.split import Split
-from distilrec.files import read_json
+from distilrec.files import PARTIAL, is_leftover, read_json
 from distilrec.report.facts import Stage
-from distilrec.run.folder import is_leftover
-
-_UNFINISHED = ".partial"
 
 
 def data_facts(log: tuple[Interactions, Split], recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -70,7 +67,7 @@ def stages_of(run: Path) -> list[Stage]:
     for path in paths:
         held = read_json(path)
         place = str(path.parent.relative_to(run))
-        name = place.removesuffix(_UNFINISHED)
+        name = place.removesuffix(PARTIAL)
         if not is_leftover(Path(name)):
             seconds = float(held["seconds"]) if name == place and "seconds" in held else None
             found.append(Stage(name, str(held.get("key", "")), seconds))

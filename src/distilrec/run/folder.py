@@ -17,11 +17,10 @@ from typing import Any, TextIO
 from distilrec import __version__
 from distilrec.artifact import CONFIG
 from distilrec.errors import ArtifactError, StorageError
-from distilrec.files import read_json, sha256_of_file, sha256_of_value, write_json
+from distilrec.files import OLD, PARTIAL, read_json, sha256_of_file, sha256_of_value, write_json
 from distilrec.memory import give_back_freed_memory
 
 _STAGE, _RUN, _LOCK = "stage.json", "run.json", ".lock"
-_PARTIAL, _OLD = ".partial", ".old"
 Say = Callable[[str], None]
 
 
@@ -66,7 +65,7 @@ class RunFolder:
         with finding there what an interrupted attempt with the same inputs left.
         """
         key = sha256_of_value({"version": __version__, "stage": name, "inputs": inputs})
-        done, partial = self.path / name, self.path / f"{name}{_PARTIAL}"
+        done, partial = self.path / name, self.path / f"{name}{PARTIAL}"
         _undo_half_swap(done)
         if _key_of(done) == key:
             self._say(f"{name}: done before, kept")
@@ -107,14 +106,6 @@ class RunFolder:
                 ) from None
             _sweep(self.path)
             yield
-
-
-def is_leftover(path: Path) -> bool:
-    """Whether a path, as seen from the run's folder, is of no finished stage: half of a new result, or an old one.
-
-    Both stay beside the finished stage when a process is killed, until the stage is asked for again.
-    """
-    return any(part.endswith((_PARTIAL, _OLD)) for part in path.parts)
 
 
 def inputs_of_stage(folder: Path) -> Mapping[str, Any]:
@@ -178,7 +169,7 @@ def _undo_half_swap(done: Path) -> None:
 
 
 def _old(done: Path) -> Path:
-    return done.with_name(f"{done.name}{_OLD}")
+    return done.with_name(f"{done.name}{OLD}")
 
 
 def _remove(folder: Path) -> None:

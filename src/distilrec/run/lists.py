@@ -7,9 +7,8 @@ from pathlib import Path
 from distilrec.evaluate.evaluation import digest_of_cases
 from distilrec.evaluate.kept_lists import evaluations_without_lists, save_lists
 from distilrec.evaluate.lists import top_lists
-from distilrec.files import read_json
+from distilrec.files import is_leftover, read_json
 from distilrec.recommender import Recommender
-from distilrec.run.folder import is_leftover
 from distilrec.run.stages import load_prepared
 
 LIST_LENGTH = 10
@@ -24,7 +23,7 @@ def add_lists(run: Path) -> None:
     digest = digest_of_cases(cases)
     for folder in evaluations_without_lists(run / "evaluation"):
         protocol = read_json(folder / "summary.json")["protocol"]
-        if is_leftover(folder.relative_to(run)) or protocol.get("cases") != digest:
+        if protocol.get("cases") != digest:
             continue
         recommender = Recommender.from_pretrained(artefact_of(run, folder.name))
         k = min(LIST_LENGTH, recommender.n_items)

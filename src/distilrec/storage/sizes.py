@@ -9,6 +9,7 @@ from pathlib import Path
 from distilrec.artifact import CARD, CODES, CONFIG, ITEMS, TENSORS, read_artifact
 from distilrec.errors import ArtifactError
 from distilrec.exported import ALL_IN_ONE, ENCODER, EXPORT, PARITY
+from distilrec.files import is_leftover
 from distilrec.storage.form import Array
 from distilrec.storage.names import is_item_table, part_of
 from distilrec.storage.packed import Packed
@@ -93,7 +94,7 @@ def artefacts_in(path: Path) -> dict[str, Path]:
         place = config.parent.parent if config.parent.name == "artefact" else config.parent
         name = place.relative_to(path).as_posix()
         seedless = "/".join(part for part in name.split("/") if not part.startswith("seed-"))
-        hidden = any(part.startswith(".") or part.endswith((".partial", ".old")) for part in config.parts)
+        hidden = any(part.startswith(".") for part in config.parts) or is_leftover(config)
         if (config.parent / TENSORS).is_file() and not hidden:
             found.setdefault(path.name if seedless == "." else seedless, config.parent)
     if not found:

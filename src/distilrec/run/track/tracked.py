@@ -10,8 +10,8 @@ from typing import Any
 from distilrec.artifact import CONFIG
 from distilrec.config import load_yaml
 from distilrec.errors import ArtifactError
-from distilrec.files import read_json, sha256_of_value
-from distilrec.run.folder import digest_of_model, inputs_of_stage, is_leftover
+from distilrec.files import is_leftover, read_json, sha256_of_value
+from distilrec.run.folder import digest_of_model, inputs_of_stage
 
 _MOST_LETTERS = 500
 
