@@ -112,6 +112,7 @@ def _rank(
     asked, answers = vectors[owners], items[relevant.values]
     targets = np.einsum("rd,rd->r", asked, answers)  # [R]
     rounding = _ROUNDINGS * np.finfo(targets.dtype).eps * np.einsum("rd,rd->r", np.abs(asked), np.abs(answers))
+    least = targets - rounding  # from here on another item is tied
     cases, columns = np.divmod(np.concatenate([out, keys]), shape[1])
     order = np.argsort(columns, kind="stable")
     cases, columns, shown = cases[order], columns[order], (np.arange(len(cases)) >= len(out))[order]
@@ -125,7 +126,7 @@ def _rank(
             scores[cases[part][hidden], columns[part][hidden] - start] = -np.inf
             lists.note(names, scores, first_item=start)
         scores[cases[part], columns[part] - start] = -np.inf  # answers are put in order among themselves
-        not_worse += count_not_worse(scores, targets - rounding, relevant)
+        not_worse += count_not_worse(scores, least, relevant)
     n_ranked: IntArray = shape[1] - np.bincount(out // shape[1], minlength=shape[0])
     return ranks_behind(not_worse, targets, relevant), n_ranked
 
